@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from nymph.errors import NymphError
+from nymph.transcription.engine import _pieces
+from nymph.transcription.schema import TRANSCRIPT_SCHEMA
+
+
+@pytest.fixture(scope="module")
+def table(transcriber, conversation):
+    return transcriber.transcribe(conversation)
+
+
+@pytest.mark.slow
+def test_a_conversation_becomes_utterances(table) -> None:
+    text = " ".join(table["text"].to_pylist())
+    assert table.schema == TRANSCRIPT_SCHEMA
+    assert table.num_rows >= 10
+    assert "originally from Chicago" in text
+    assert set(table["language"].to_pylist()) == {"en"}
+
+
+@pytest.mark.slow
+def test_words_follow_each_other_within_the_recording(table) -> None:
+    words = [word for row in table["words"].to_pylist() for word in row]
+    starts = [word["start"] for word in words]
+    assert starts == sorted(starts)
+    assert all(0 <= word["start"] <= word["end"] <= 30.0 for word in words)
+    assert all(0 <= word["confidence"] <= 1 for word in words)
+
+
+@pytest.mark.slow
+def test_a_known_word_is_where_it_was_said(table) -> None:
+    (diane,) = [word for row in table["words"].to_pylist() for word in row if word["word"] == "Diane"]
+    assert diane["start"] == pytest.approx(13.0, abs=0.3)  # "This is Diane in New Jersey" is 12.54 to 14.18
+
+
+@pytest.mark.slow
+def test_silence_has_no_utterances(transcriber) -> None:
+    assert transcriber.transcribe(np.zeros(16_000 * 4, np.float32)).num_rows == 0
+
+
+def test_samples_of_a_wrong_type_are_refused() -> None:
+    with pytest.raises(NymphError, match="expected mono float32"):
+        list(_pieces(np.zeros((2, 100))))
