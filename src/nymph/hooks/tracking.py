@@ -1,0 +1,208 @@
+"""Kedro's side of MLflow: write down what a run is, start the follower, write down how it ended.
+
+The Kedro process never imports MLflow and never talks to its server: `nymph.tracking.follower` does, in a process of
+its own. So `kedro run` starts at once, a server that is down costs no step, and a run that is killed is still closed.
+"""
+
+import atexit
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from pydantic import BaseModel, ConfigDict
+
+from nymph.tracking.journal import End, Journal, Start, log_sizes
+from nymph.tracking.params import flatten
+
+_logger = logging.getLogger(__name__)
+
+
+class MlflowOptions(BaseModel):
+    """`mlflow.yml` of an environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = True
+    """False: nothing is recorded for MLflow; event logs and the dashboard stay."""
+    tracking_uri: str = "sqlite:///data/08_reporting/mlflow/mlflow.db"
+    """A sqlite file (made absolute against the project) or a server's http(s) address."""
+    experiment: str = "nymph"
+    """Experiment, and name under which checkpoints are registered."""
+    system_metrics: bool = True
+    """Sample processor, memory, disk, network and GPUs every 10 s."""
+    runs_directory: Path = Path("data/08_reporting/runs")
+    """Where event logs are written; the journal is kept beside them."""
+    wait_seconds: float = 60.0
+    """How long a finished run waits for MLflow to have everything; the rest is sent with the next run."""
+
+
+class TrackingHook:
+    """Record a Kedro run in MLflow through a journal; see `nymph.tracking.journal`."""
+
+    def __init__(self) -> None:
+        self._options = MlflowOptions(enabled=False)
+        self._project = Path()
+        self._env: str | None = None
+        self._journal: Journal | None = None
+        self._follower: subprocess.Popen[bytes] | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read `mlflow.yml`."""
+        self._project = Path(context.project_path)
+        self._env = context.env
+        self._options = read_options(context.config_loader)
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Write the journal's beginning and start the follower."""
+        if not self._options.enabled:
+            return
+        runs = self._project / self._options.runs_directory
+        self._journal = Journal.create(runs, self._describe(run_params, pipeline, catalog, runs))
+        _warn_if_unreachable(self._journal.start.tracking_uri)
+        command = [sys.executable, "-m", "nymph.tracking", "follow", str(self._journal.folder)]
+        # A session of its own: Ctrl-C in the terminal must stop the run, not the process that reports it.
+        self._follower = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+        atexit.register(self._close, "KILLED", "interrupted")
+        _exit_on_sigterm()
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """The run finished."""
+        self._close("FINISHED", "")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """The run failed."""
+        self._close("FAILED", f"{type(error).__name__}: {error}")
+
+    def _close(self, status: str, reason: str) -> None:
+        journal, follower = self._journal, self._follower
+        if journal is None or follower is None:
+            return
+        self._journal = self._follower = None
+        atexit.unregister(self._close)
+        journal.end(End(status, reason))
+        try:
+            complete = follower.wait(self._options.wait_seconds) == 0
+        except subprocess.TimeoutExpired:
+            complete = False
+        if not complete:
+            _logger.warning(
+                "MLflow at %s does not have all of this run yet (%s). Nothing is lost: the next run sends the rest, or "
+                "`python -m nymph.tracking replay %s` does.",
+                journal.start.tracking_uri,
+                journal.sent.error or "it is still being sent",
+                journal.runs_directory,
+            )
+
+    def _describe(self, run: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol, runs: Path) -> Start:
+        run_id = str(run["run_id"])
+        return Start(
+            run=run_id,
+            experiment=self._options.experiment,
+            tracking_uri=absolute_uri(self._options.tracking_uri, self._project),
+            name=f"{self._env or 'base'} {run_id[:19]}",
+            params=_parameters(pipeline, catalog),
+            tags=_tags(self._project, self._env, run_id),
+            inputs=_fingerprints(pipeline, catalog),
+            system_metrics=self._options.system_metrics,
+            offsets=log_sizes(runs),
+        )
+
+
+def read_options(config_loader: Any) -> MlflowOptions:
+    """The options in `mlflow.yml` of the environment; defaults where there is none."""
+    from kedro.config import MissingConfigException
+
+    try:
+        return MlflowOptions(**config_loader["mlflow"])
+    except (KeyError, MissingConfigException):
+        return MlflowOptions()
+
+
+def absolute_uri(tracking_uri: str, project: Path) -> str:
+    """`sqlite:///relative.db` with the project's path before it; other addresses unchanged.
+
+    MLflow itself would resolve it against the current directory.
+    """
+    scheme, separator, path = tracking_uri.partition(":///")
+    if separator and scheme.startswith("sqlite"):
+        return f"{scheme}:///{(project / path).resolve()}"
+    return tracking_uri
+
+
+def _parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:
+    names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
+    flat: dict[str, str] = {}
+    for name in names:
+        flat |= flatten(name.removeprefix("params:"), catalog.load(name))
+    return flat
+
+
+def _fingerprints(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:
+    """Of every dataset that can say what it holds without loading it (`fingerprint() -> str | None`)."""
+    found: dict[str, str] = {}
+    for name in sorted(pipeline.datasets()):
+        fingerprint = getattr(catalog.get(name), "fingerprint", None)
+        if callable(fingerprint) and (value := fingerprint()):
+            found[name] = str(value)
+    return found
+
+
+def _tags(project: Path, env: str | None, run_id: str) -> dict[str, str]:
+    tags = {
+        "kedro.run_id": run_id,
+        "kedro.env": env or "base",
+        "argv": " ".join(sys.argv)[:500],
+        "pid": str(os.getpid()),
+        "host": socket.gethostname(),
+        "mlflow.user": os.environ.get("USER", "unknown"),
+        "mlflow.source.name": "kedro",
+        "mlflow.source.git.commit": _git(project, "rev-parse", "HEAD"),
+        "git.dirty": str(bool(_git(project, "status", "--porcelain", "--untracked-files=no"))).lower(),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git(project: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _warn_if_unreachable(tracking_uri: str) -> None:
+    address = urlsplit(tracking_uri)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return
+    try:
+        port = address.port or {"http": 80, "https": 443}[address.scheme]
+        socket.create_connection((address.hostname, port), timeout=1).close()
+    except OSError as error:
+        message = "MLflow at %s cannot be reached (%s); the run goes on, and its metrics are sent when it is back."
+        _logger.warning(message, tracking_uri, error)
+
+
+def _exit_on_sigterm() -> None:
+    """SIGTERM unwinds the run like Ctrl-C does, so `atexit` closes it; a handler already there stays."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _raise_system_exit)
+
+
+def _raise_system_exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,170 @@
+"""The process that tells MLflow: it tails event logs, sends what is new every two seconds, and closes the run.
+
+A process and not a thread, because MLflow's client is Python that would take the interpreter lock from every training
+step. It also outlives a killed trainer, sees it vanish, sends the rest and marks the run KILLED. While the server is
+away it keeps its place on disk and tries again; what is still unsent when it gives up, the next run's follower sends.
+"""
+
+import logging
+import os
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from nymph.tracking.journal import End, Journal, journals, log_sizes
+from nymph.tracking.machine import sample
+from nymph.tracking.store import Store
+from nymph.training.events import EVENTS, EventLog, EventReader
+
+PERIOD_SECONDS = 2.0
+EVENTS_PER_CALL = 500
+LONGEST_BACKOFF_SECONDS = 30.0
+SYSTEM_LOG = "system.jsonl"
+_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "killed": "KILLED", "failed": "FAILED"}
+_logger = logging.getLogger(__name__)
+
+
+def follow(folder: Path, patience: float = 20.0, system_period: float = 10.0) -> bool:
+    """Serve one journal until its run has ended and MLflow has all of it; True when it has.
+
+    After the end an unreachable server is tried for `patience` seconds more.
+    """
+    journal = Journal(folder)
+    with journal.alone() as mine:
+        if not mine:
+            return False
+        if journal.start.system_metrics:
+            _sample_until_end(journal, system_period)
+        done = Replay(journal).until_end(patience)
+    if done:
+        replay(journal.runs_directory)
+    return done
+
+
+def replay(runs_directory: Path) -> dict[str, bool]:
+    """Send what earlier runs still owe; Kedro run -> whether MLflow now has all of it. Live runs are left alone."""
+    return {journal.folder.name: _settle(journal) for journal in journals(runs_directory) if not journal.sent.done}
+
+
+def _settle(journal: Journal) -> bool:
+    if journal.ended() is None:
+        return False
+    with journal.alone() as mine:
+        return mine and Replay(journal).until_end(patience=0)
+
+
+class Replay:
+    """One journal and its place in it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._start = journal.start
+        self._sent = journal.sent
+        self._store: Store | None = None
+        self._last_end = "finished"
+        self._readers = {"": self._reader(journal.folder / SYSTEM_LOG, "")}
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
+
+    def until_end(self, patience: float) -> bool:
+        """Send until the run has ended and nothing is left; False when the server stayed away too long."""
+        give_up, failures = None, 0
+        while True:
+            end = self._journal.ended()
+            if self._attempt(end):
+                failures = 0
+                if end:
+                    return True
+                self._wait(PERIOD_SECONDS)
+                continue
+            failures += 1
+            if end and time.monotonic() >= (give_up := give_up or time.monotonic() + patience):
+                return False
+            self._wait(min(LONGEST_BACKOFF_SECONDS, 2.0**failures) * random.uniform(0.5, 1))
+
+    def _attempt(self, end: End | None) -> bool:
+        """Send everything there is; a failure is remembered in the journal, and what was sent stays sent."""
+        try:
+            self._send_all(end)
+        except Exception as error:  # whatever MLflow, its HTTP client or its database raises: try again later
+            self._sent.error = f"{type(error).__name__}: {error}"[:500]
+            _logger.warning("MLflow at %s: %s", self._start.tracking_uri, self._sent.error)
+            self._journal.acknowledge(self._sent)
+            return False
+        return True
+
+    def _send_all(self, end: End | None) -> None:
+        self._store = self._store or Store(self._start.tracking_uri)
+        self._sent.run_id = self._sent.run_id or self._store.begin(self._start)
+        if not self._sent.described:
+            self._store.describe(self._sent.run_id, self._start)
+            self._sent.described = True
+        self._sent.error = ""
+        for log, reader in self._readers_of_grown_logs().items():
+            self._drain(self._store, log, reader)
+        if end:
+            self._store.finish(self._sent.run_id, self._final(end))
+            self._sent.done = True
+        self._journal.acknowledge(self._sent)
+
+    def _readers_of_grown_logs(self) -> dict[str, EventReader]:
+        """The logs this run has written to, and its own system samples under the name ""."""
+        runs, before = self._journal.runs_directory, self._start.offsets
+        for log, size in log_sizes(runs).items():
+            if log not in self._readers and size != before.get(log):
+                self._readers[log] = self._reader(runs / log / EVENTS, log)
+        return self._readers
+
+    def _reader(self, path: Path, log: str) -> EventReader:
+        reader = EventReader(path, after=self._sent.events.get(log, -1))
+        reader.offset = self._start.offsets.get(log, 0)
+        return reader
+
+    def _drain(self, store: Store, log: str, reader: EventReader) -> None:
+        """Send in pieces, each acknowledged; on a failure what was read waits for the next attempt."""
+        waiting = self._waiting.setdefault(log, [])
+        waiting += reader.poll()
+        while waiting:
+            events = waiting[:EVENTS_PER_CALL]
+            store.send(str(self._sent.run_id), events, self._prefix(log))
+            self._last_end = next((str(e.get("status")) for e in events if e["kind"] == "end"), self._last_end)
+            self._sent.events[log] = events[-1]["seq"]
+            self._journal.acknowledge(self._sent)
+            del waiting[: len(events)]
+
+    def _prefix(self, log: str) -> str:
+        """The first run's metrics keep their names; those of further ones begin with the run's name."""
+        if log:
+            self._sent.first = self._sent.first or log
+        return f"{log}/" if log and log != self._sent.first else ""
+
+    def _final(self, end: End) -> End:
+        """A training that stopped early is not a finished run, even where the pipeline went on."""
+        status = _STATUS.get(self._last_end, "FINISHED")
+        return End(status, end.reason, end.time) if end.status == "FINISHED" else end
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, but not beyond the end of the run."""
+        deadline, ended = time.monotonic() + seconds, self._journal.ended() is not None
+        while time.monotonic() < deadline and (ended or self._journal.ended() is None):
+            time.sleep(0.2)
+
+
+def _sample_until_end(journal: Journal, period: float) -> None:
+    def write_samples() -> None:
+        step = 0
+        with EventLog(journal.folder / SYSTEM_LOG) as log:
+            while journal.ended() is None:
+                log.write("system", step=step, **sample(journal.folder))
+                step += 1
+                time.sleep(period)
+
+    threading.Thread(target=write_samples, name="system-metrics", daemon=True).start()
+
+
+def run_quietly(folder: Path) -> bool:
+    """`follow`, at low priority and with its log beside the journal."""
+    os.nice(10)
+    logging.basicConfig(filename=folder / "follower.log", format="%(asctime)s %(levelname)s %(message)s")
+    return follow(folder)
