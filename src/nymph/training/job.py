@@ -1,0 +1,206 @@
+"""The job: everything a training run needs to know, as frozen plain values, JSON in and out.
+
+The same job trains the same in a test, under `python -m nymph.training job.json`, under torchrun and from the Kedro
+node. Cross-field checks live here, so that a wrong job fails before data or devices are touched.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from nymph.errors import NymphError
+from nymph.files import read_json, write_json
+from nymph.model.config import STRICT, ModelConfig, ObjectiveConfig
+from nymph.training.plain import from_plain, to_plain
+from nymph.training.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) and which parameters it moves how fast."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of the running mean and of the running square of the gradients."""
+    epsilon: float = 1e-8
+    """Added to the root of the running square."""
+    weight_decay: float = 0.1
+    """Decoupled decay of matrices; vectors (norms, biases) never decay."""
+    learning_rates: dict[str, float] = field(default_factory=dict)
+    """Factor on the learning rate by parameter name pattern (`fnmatch`, the first that fits counts)."""
+    freeze: tuple[str, ...] = ()
+    """Patterns (`fnmatch`) of parameters that stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or not all(0 <= beta < 1 for beta in self.betas):
+            raise NymphError(
+                "optimiser needs a learning_rate above 0 and betas in [0, 1), "
+                f"got {self.learning_rate!r} and {self.betas!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthRules:
+    """When the trainer skips a step, raises an alert, or stops."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    skips_in_a_row: int = 10
+    """Steps with a non-finite loss or gradient, one after another, after which training stops as failed."""
+    window: int = 128
+    """Ordinary steps that spikes and outliers are measured against."""
+    spike_sigma: float = 6.0
+    """Robust standard deviations above the window's median that make a loss a spike."""
+    gradient_sigma: float = 12.0
+    """The same for the logarithm of the gradient norm."""
+    skip_spikes: bool = False
+    """Leave the update of a step with a loss spike out."""
+    rollback_after: int = 0
+    """Spikes in a row after which the last checkpoint is loaded and the rows since are skipped; 0 is never."""
+    throughput_share: float = 0.5
+    """Alert when a step's speed stays below this share of the window's median."""
+    data_wait_share: float = 0.2
+    """Alert when more than this share of the time goes to waiting for rows."""
+    dead_after: int = 100
+    """Steps without one target after which an objective counts as dead."""
+    disk_free: int = 1 << 30
+    """Alert when the checkpoint disk has fewer free bytes."""
+    device_memory_share: float = 0.97
+    """Alert when more than this share of a GPU's memory is used."""
+    device_celsius: float = 88.0
+    """Alert when a GPU is hotter."""
+    state_every: int = 100
+    """Steps between looks for non-finite values hidden in weights and optimiser state."""
+    stall_seconds: float = 60.0
+    """Seconds without a finished step after which stalled ranks are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How many processes train together, and how they find each other."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    ranks: int = 1
+    """Processes on this machine; 0 is one for each GPU."""
+    shares: tuple[int, ...] = ()
+    """Rows each rank of the world takes of a step, in proportion; empty is even."""
+    nodes: int = 1
+    """Machines."""
+    rendezvous: str = ""
+    """`host:port` of the first machine, needed when nodes > 1."""
+    restarts: int = 3
+    """Times the group is started again when a rank dies."""
+    compression: Literal["none", "fp16", "bf16"] = "none"
+    """Precision of gradients on the wire."""
+    timeout_seconds: float = 300.0
+    """Seconds a rank waits for another before it gives up."""
+
+    def __post_init__(self) -> None:
+        if self.nodes > 1 and not self.rendezvous:
+            raise NymphError("launch.nodes > 1 needs launch.rendezvous, the host:port of the first machine")
+        if any(share < 1 for share in self.shares):
+            raise NymphError(f"launch.shares must be whole numbers of 1 or more, got {self.shares!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training run."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    train_rows: str
+    """Training rows: a folder of Parquet shards or `grpc://host:port/table`."""
+    run_directory: str
+    """Where the event log goes; one trainer at a time."""
+    checkpoint_directory: str
+    """Where checkpoints go."""
+    validation_rows: str | None = None
+    """Rows of the validation loss, like `train_rows`."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    health: HealthRules = field(default_factory=HealthRules)
+    launch: Launch = field(default_factory=Launch)
+    steps: int = 100
+    """Optimiser updates of the whole run."""
+    batch_rows: int = 8
+    """Rows of one step, over all ranks and micro-batches."""
+    gradient_accumulation: int = 1
+    """Micro-batches into which each rank cuts its rows of a step; memory falls, the gradient stays."""
+    clip: float = 1.0
+    """Largest global gradient norm; 0 does not clip."""
+    evaluation_every: int = 50
+    """Steps between validation losses; 0 only at the start and the end."""
+    evaluation_rows: int | None = None
+    """Validation rows used, from the first; None is all."""
+    checkpoint_every: int = 50
+    """Steps between checkpoints; 0 only at the end."""
+    keep_last: int = 3
+    """Checkpoints kept besides the best one."""
+    asynchronous_checkpoints: bool = True
+    """Write checkpoints in a thread from a copy in memory; False waits for the disk."""
+    log_every: int = 1
+    """Steps between `step` events."""
+    console_every: int = 10
+    """Steps between console lines; 0 is silent."""
+    seed: int = 0
+    """Of the initial weights, the row order, the masks and dropout."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Compute precision; `auto` asks the device."""
+    compile: bool = False
+    """Compile the model, where the device can."""
+    resume: str = "latest"
+    """`latest` continues if there is anything to continue, `best`, `none`, or the path of a checkpoint."""
+    patience: int = 0
+    """Evaluations without a better validation loss after which training stops; 0 never stops early."""
+    max_seconds: float = 0.0
+    """Training time after which training stops, over all its processes; 0 is no limit."""
+    max_tokens: int = 0
+    """Tokens after which training stops; 0 is no limit."""
+    prefetch: int = 2
+    """Steps whose rows are read ahead."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_rows", "gradient_accumulation", "keep_last", "log_every", "prefetch"):
+            if getattr(self, name) < 1:
+                raise NymphError(f"{name} must be 1 or more, got {getattr(self, name)!r}")
+        for name in ("clip", "evaluation_every", "checkpoint_every", "patience", "max_seconds", "max_tokens"):
+            if getattr(self, name) < 0:
+                raise NymphError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if self.patience and not (self.validation_rows and self.evaluation_every):
+            raise NymphError("patience needs validation_rows and an evaluation_every above 0")
+
+    @property
+    def run(self) -> str:
+        """The run's name: the last part of its directory."""
+        return Path(self.run_directory).name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `Job.from_dict` gives an equal job back."""
+        return dict(to_plain(self))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Job":
+        """A job from plain values; NymphError names an unknown key and the nearest right one."""
+        return from_plain(cls, values)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the job as a JSON file."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Job":
+        """Read a job file; NymphError where it is missing, not JSON, or not a job."""
+        try:
+            values = read_json(path)
+        except (OSError, ValueError) as error:
+            raise NymphError(f"cannot read job file {os.fspath(path)!r}: {error}") from None
+        return cls.from_dict(values)

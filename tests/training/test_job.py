@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from nymph.errors import NymphError
+from nymph.model.config import AttentionConfig, ModelConfig
+from nymph.training.job import Job, Launch, Optimiser
+from nymph.training.schedule import Schedule
+
+
+def make(**options: object) -> Job:
+    return Job(train_rows="rows", run_directory="runs/a", checkpoint_directory="checkpoints/a", **options)  # type: ignore[arg-type]
+
+
+def test_a_job_survives_its_file(tmp_path: Path) -> None:
+    model = ModelConfig(attention=AttentionConfig(type="gqa", heads=4, key_value_heads=2))
+    job = make(
+        model=model, schedule=Schedule(type="wsd"), optimiser=Optimiser(learning_rates={"head.*": 0.5}, freeze=("a",))
+    )
+    job.write(tmp_path / "job.json")
+    assert Job.read(tmp_path / "job.json") == job
+
+
+def test_a_misspelt_key_names_its_place_and_the_nearest_one() -> None:
+    values = make().to_dict()
+    values["schedule"]["warmup_ration"] = 0.1
+    with pytest.raises(NymphError, match=r"job\.schedule has no key 'warmup_ration'; did you mean 'warmup_ratio'\?"):
+        Job.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": "100"}, r"job\.steps must be int, got '100'"),
+        ({"steps": True}, r"job\.steps must be int, got True"),
+        ({"precision": "fp8"}, r"job\.precision must be one of 'auto'"),
+        ({"optimiser": {"betas": [0.9]}}, r"job\.optimiser\.betas must have 2 values, got 1"),
+        ({"model": 3}, r"job\.model must be an object"),
+        ({"steps": 0}, "steps must be 1 or more, got 0"),
+        ({"patience": 2}, "patience needs validation_rows"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(change: dict[str, object], message: str) -> None:
+    with pytest.raises(NymphError, match=message):
+        Job.from_dict(make().to_dict() | change)
+
+
+def test_missing_keys_are_named() -> None:
+    with pytest.raises(NymphError, match="job lacks 'run_directory', 'checkpoint_directory'"):
+        Job.from_dict({"train_rows": "rows"})
+
+
+def test_whole_numbers_are_fine_where_a_float_is_meant() -> None:
+    assert Job.from_dict(make().to_dict() | {"clip": 2}).clip == 2.0
+
+
+def test_an_unreadable_file_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("{")
+    with pytest.raises(NymphError, match="cannot read job file"):
+        Job.read(tmp_path / "job.json")
+
+
+def test_several_machines_need_a_meeting_place() -> None:
+    with pytest.raises(NymphError, match=r"launch\.rendezvous"):
+        Launch(nodes=2)
+
+
+def test_pydantic_nests_the_job_and_forbids_unknown_keys() -> None:
+    adapter = pydantic.TypeAdapter(Job)
+    assert adapter.validate_python(json.loads(json.dumps(make().to_dict()))) == make()
+    with pytest.raises(pydantic.ValidationError, match="learning_rat"):
+        adapter.validate_python(make().to_dict() | {"optimiser": {"learning_rat": 1}})
+
+
+def test_the_run_is_named_by_its_directory() -> None:
+    assert make().run == "a"
