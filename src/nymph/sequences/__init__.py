@@ -1,0 +1,1 @@
+"""Sequences: the training row, from utterances through tasks and packing to Parquet and tensors."""

@@ -1,0 +1,1 @@
+"""Text: the vocabulary and its special tokens, the tokenizer, chat threads and normalisation."""
