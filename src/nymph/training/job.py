@@ -121,6 +121,8 @@ class Job:
     """Where checkpoints go."""
     validation_rows: str | None = None
     """Rows of the validation loss, like `train_rows`."""
+    connection: dict[str, str | int | float] = field(default_factory=dict)
+    """Fields of `nymph.flight.connection.Connection`, for rows on a server."""
     model: ModelConfig = field(default_factory=ModelConfig)
     objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -175,6 +177,8 @@ class Job:
         for name in ("clip", "evaluation_every", "checkpoint_every", "patience", "max_seconds", "max_tokens"):
             if getattr(self, name) < 0:
                 raise NymphError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if "token" in self.connection:
+            raise NymphError("connection.token would be written to disk with the job; use connection.token_file")
         if self.patience and not (self.validation_rows and self.evaluation_every):
             raise NymphError("patience needs validation_rows and an evaluation_every above 0")
 
