@@ -1,0 +1,131 @@
+"""Attention layers: multi-head latent (DeepSeek-V2, arXiv:2405.04434), grouped-query and multi-head.
+
+Each has two ways to run that give the same numbers: `forward` over whole rows for training and prompts, and `step` over
+a few new positions against a cache. The latent layer's `step` absorbs its up-projections into the query and the output,
+so that the cache is never expanded: it costs heads x latent products a cached position instead of the expansion.
+
+Shapes: B rows, T positions, D model width, H query heads, G key/value heads, L latent width.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nymph.model.cache import Cache, LayerCache
+from nymph.model.config import ModelConfig
+from nymph.model.kernels import attend
+from nymph.model.layers import RMSNorm
+from nymph.model.packing import Layout
+from nymph.model.rope import turn
+
+
+class Place(NamedTuple):
+    """Where positions are: `rotation` for RoPE, `layout` of documents, and `positions` for a cache to keep."""
+
+    rotation: tuple[Tensor, Tensor]
+    layout: Layout | None
+    positions: Tensor
+    cache: Cache | None = None
+
+
+class LatentAttention(nn.Module):
+    """Multi-head latent attention; the cache holds L + rope features a position."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        options = config.attention
+        assert options.latent and options.rope and options.nope and options.value  # noqa: PT018
+        self.layer, self.window, self.heads = layer, config.window_of(layer), options.heads
+        self.latent, self.rope, self.nope, self.value = options.latent, options.rope, options.nope, options.value
+        self.scale = config.head_width**-0.5
+        queries = options.heads * config.head_width
+        if options.query_latent:
+            self.query_down = nn.Linear(config.width, options.query_latent, bias=False)
+            self.query_norm = RMSNorm(options.query_latent, eps=config.norm_epsilon)
+        self.query = nn.Linear(options.query_latent or config.width, queries, bias=False)
+        self.latent_down = nn.Linear(config.width, self.latent + self.rope, bias=False)
+        self.latent_norm = RMSNorm(self.latent, eps=config.norm_epsilon)
+        self.latent_up = nn.Linear(self.latent, self.heads * (self.nope + self.value), bias=False)
+        self.output = nn.Linear(self.heads * self.value, config.width, bias=False)
+
+    def forward(self, x: Tensor, place: Place) -> Tensor:
+        """x [B, T, D] -> [B, T, D]; writes to the cache where there is one, and reads it where there is no layout."""
+        nope, rope = self._queries(x, place)
+        latent, key = self._latents(x, place)
+        cached = place.cache.write(self.layer, (latent, key), place.positions) if place.cache else None
+        if place.layout is None:
+            assert cached is not None
+            return self._step(nope, rope, cached, place.positions)
+        keys, values = self.latent_up(latent).unflatten(-1, (self.heads, -1)).split((self.nope, self.value), dim=-1)
+        keys = torch.cat((keys, key.unsqueeze(2).expand(-1, -1, self.heads, -1)), dim=-1)
+        out = attend(torch.cat((nope, rope), dim=-1), keys, values, place.layout, self.window, self.scale)
+        return self.output(out.flatten(2))
+
+    def _step(self, nope: Tensor, rope: Tensor, cache: LayerCache, positions: Tensor) -> Tensor:
+        latents, keys = cache.read()
+        up_keys, up_values = self.latent_up.weight.unflatten(0, (self.heads, -1)).split((self.nope, self.value), dim=1)
+        absorbed = torch.einsum("bqhn,hnl->bqhl", nope, up_keys)
+        scores = torch.einsum("bqhl,bsl->bhqs", absorbed, latents) + torch.einsum("bqhr,bsr->bhqs", rope, keys)
+        weights = _softmax(scores * self.scale, cache.visible(positions))
+        context = torch.einsum("bhqs,bsl->bqhl", weights, latents)
+        return self.output(torch.einsum("bqhl,hvl->bqhv", context, up_values).flatten(2))
+
+    def _queries(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+        if hasattr(self, "query_down"):
+            x = self.query_norm(self.query_down(x))
+        nope, rope = self.query(x).unflatten(-1, (self.heads, -1)).split((self.nope, self.rope), dim=-1)
+        return nope, turn(rope, place.rotation)
+
+    def _latents(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+        latent, key = self.latent_down(x).split((self.latent, self.rope), dim=-1)
+        return self.latent_norm(latent), turn(key.unsqueeze(2), place.rotation).squeeze(2)
+
+
+class GroupedAttention(nn.Module):
+    """Grouped-query attention; with as many key/value heads as query heads it is multi-head attention."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        options = config.attention
+        self.layer, self.window, self.heads = layer, config.window_of(layer), options.heads
+        self.groups = options.key_value_heads or options.heads
+        self.scale = config.head_width**-0.5
+        self.query_key_value = nn.Linear(config.width, (self.heads + 2 * self.groups) * config.head_width, bias=False)
+        self.output = nn.Linear(self.heads * config.head_width, config.width, bias=False)
+        if options.query_key_norm:
+            self.query_norm = RMSNorm(config.head_width, eps=config.norm_epsilon)
+            self.key_norm = RMSNorm(config.head_width, eps=config.norm_epsilon)
+
+    def forward(self, x: Tensor, place: Place) -> Tensor:
+        """x [B, T, D] -> [B, T, D]; writes to the cache where there is one, and reads it where there is no layout."""
+        heads = self.query_key_value(x).unflatten(-1, (self.heads + 2 * self.groups, -1))
+        query, key, value = heads.split((self.heads, self.groups, self.groups), dim=2)
+        if hasattr(self, "query_norm"):
+            query, key = self.query_norm(query), self.key_norm(key)
+        query, key = turn(query, place.rotation), turn(key, place.rotation)
+        cached = place.cache.write(self.layer, (key, value), place.positions) if place.cache else None
+        if place.layout is None:
+            assert cached is not None
+            return self._step(query, cached, place.positions)
+        return self.output(attend(query, key, value, place.layout, self.window, self.scale).flatten(2))
+
+    def _step(self, query: Tensor, cache: LayerCache, positions: Tensor) -> Tensor:
+        keys, values = cache.read()
+        grouped = query.unflatten(2, (self.groups, -1))
+        scores = torch.einsum("bqgrk,bsgk->bgrqs", grouped, keys) * self.scale
+        weights = _softmax(scores, cache.visible(positions)[:, None])
+        return self.output(torch.einsum("bgrqs,bsgk->bqgrk", weights, values).flatten(2))
+
+
+def build_attention(config: ModelConfig, layer: int) -> nn.Module:
+    """The attention layer that a configuration declares."""
+    kind = LatentAttention if config.attention.type == "mla" else GroupedAttention
+    return kind(config, layer)
+
+
+def _softmax(scores: Tensor, visible: Tensor) -> Tensor:
+    """Softmax in float32 over the slots that `visible` [B, (1,) Q, S] allows."""
+    masked = scores.masked_fill(~visible.unsqueeze(1), float("-inf"))
+    return F.softmax(masked, dim=-1, dtype=torch.float32).to(scores.dtype)

@@ -1,0 +1,120 @@
+"""Which attention kernel a layer runs, and why: chosen by device, precision and window, printed once a choice.
+
+| choice | where | window |
+|---|---|---|
+| banded | CPU | blocks over torch's flash kernels (`nymph.model.banded`) |
+| flash | CUDA sm80 and up, half precision | the kernel's own (arXiv:2307.08691) |
+| efficient | CUDA sm50 and up, any precision: the Pascal path | the kernel's own (arXiv:2112.05682) |
+| dense | anywhere else | a T x T mask: exact, but not for long sequences |
+
+All take packed documents without a mask, except `dense`, which is also what the others are tested against.
+"""
+
+import sys
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nymph.model.banded import BandedAttention
+from nymph.model.packing import Layout
+
+Kernel = Literal["banded", "flash", "efficient", "dense"]
+_CAUSAL_FROM_TOP_LEFT = 1
+"""custom_mask_type of aten::_efficient_attention_forward."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
+    """Causal attention within each document, to at most `window` positions back (the query's own included).
+
+    q [B, T, H, K], k [B, T, G, K], v [B, T, G, V] with G dividing H -> [B, T, H, V] in q's dtype; zeros at padding.
+    """
+    capability = torch.cuda.get_device_capability(q.device) if q.is_cuda else None
+    kernel, reason = choose(q.device.type, capability, q.dtype, max(q.shape[-1], v.shape[-1]))
+    _announce(kernel, reason, window)
+    if kernel == "efficient":
+        return _efficient(q, *_repeat(k, v, q.shape[2]), layout, window, scale)
+    width = v.shape[-1]
+    if kernel == "dense":
+        return _dense(q, *_repeat(k, v, q.shape[2]), layout, window, scale)
+    q, k, v = (F.pad(x, (0, max(q.shape[-1], width) - x.shape[-1])) for x in (q, k, v))
+    if kernel == "flash":
+        return _flash(q, k, v, layout, window, scale)[..., :width]
+    return BandedAttention.apply(q, *_repeat(k, v, q.shape[2]), layout, window, scale)[..., :width]
+
+
+@cache
+def choose(device: str, capability: tuple[int, int] | None, dtype: torch.dtype, width: int) -> tuple[Kernel, str]:
+    """The kernel for a device of a CUDA capability, and the reason in words."""
+    if device == "cpu":
+        return "banded", "the CPU flash kernels have no window of their own"
+    if device != "cuda" or capability is None:
+        return "dense", f"no windowed kernel for device {device!r}"
+    architecture = f"sm{capability[0]}{capability[1]}"
+    if capability >= (8, 0) and dtype in (torch.float16, torch.bfloat16) and width <= 256:
+        return "flash", f"{architecture} with {_name(dtype)} runs FlashAttention with its own window"
+    if capability >= (5, 0) and not (dtype == torch.bfloat16 and capability < (8, 0)):
+        return "efficient", f"{architecture} with {_name(dtype)} has no FlashAttention; this kernel has its own window"
+    return "dense", f"{architecture} with {_name(dtype)} has no windowed kernel"
+
+
+@cache
+def _announce(kernel: Kernel, reason: str, window: int | None) -> None:
+    span = "global" if window is None else f"window {window}"
+    print(f"attention ({span}): {kernel}, since {reason}", file=sys.stderr)
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
+    ends, longest = _boundaries(layout, q.device)
+    left, right = (-1, -1) if window is None else (window - 1, 0)
+    out = torch.ops.aten._flash_attention_forward(
+        q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), ends, ends, longest, longest, 0.0, True, False,
+        scale=scale, window_size_left=left, window_size_right=right,
+    )[0]  # fmt: skip
+    return out.unflatten(0, q.shape[:2])
+
+
+def _efficient(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
+    ends, longest = _boundaries(layout, q.device)
+    q1, k1, v1 = (x.flatten(0, 1).unsqueeze(0) for x in (q, k, v))
+    out = torch.ops.aten._efficient_attention_forward(
+        q1, k1, v1, None, ends, ends, longest, longest, 0.0, _CAUSAL_FROM_TOP_LEFT,
+        q.requires_grad or k.requires_grad or v.requires_grad, scale=scale, window_size=window,
+    )[0]  # fmt: skip
+    return out.squeeze(0).unflatten(0, q.shape[:2])
+
+
+def _dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
+    mask = visible(layout, window, q.device).unsqueeze(1)
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale
+    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1).nan_to_num(0.0)
+    return torch.einsum("bhqk,bkhd->bqhd", weights, v)
+
+
+def visible(layout: Layout, window: int | None, device: torch.device) -> Tensor:
+    """Which keys each query sees, as a dense mask [B, T, T]."""
+    document = torch.zeros(layout.rows, layout.length, dtype=torch.long, device=device)
+    for number, segment in enumerate(layout.segments, start=1):
+        document[segment.first : segment.last, segment.start : segment.stop] = number
+    distance = torch.arange(layout.length, device=device)[:, None] - torch.arange(layout.length, device=device)
+    near = (distance >= 0) & (distance < (window or layout.length))
+    return near & (document[:, :, None] == document[:, None, :]) & (document > 0)[:, :, None]
+
+
+def _boundaries(layout: Layout, device: torch.device) -> tuple[Tensor, int]:
+    ends = layout.boundaries()
+    longest = max(b - a for a, b in pairwise(ends))
+    return torch.tensor(ends, dtype=torch.int32, device=device), longest
+
+
+def _repeat(k: Tensor, v: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """Keys and values for every query head, where groups of heads share them."""
+    times = heads // k.shape[2]
+    return (k, v) if times == 1 else (k.repeat_interleave(times, dim=2), v.repeat_interleave(times, dim=2))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,94 @@
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from nymph.model import banded
+from nymph.model.kernels import _dense, attend, choose
+from nymph.model.packing import Layout, positions_of
+
+
+def random_heads(rows: int = 3, length: int = 150, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(rows, length, 2, 8, generator=draw, dtype=dtype).requires_grad_() for _ in range(3)]
+
+
+def packed_documents() -> Tensor:
+    document = torch.ones(3, 150, dtype=torch.long)
+    document[0, 100:140], document[0, 140:] = 2, 0
+    document[1, 3:] = 2
+    return document
+
+
+@pytest.mark.parametrize("window", [None, 2, 5, 16, 17, 33, 64, 1000])
+@pytest.mark.parametrize("packed", [False, True])
+def test_banded_equals_dense_masked_attention(
+    window: int | None, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(banded, "_BLOCK", 16)
+    heads = random_heads()
+    layout = Layout.of(packed_documents()) if packed else Layout.whole(3, 150)
+    outs = [attend(*heads, layout, window, 0.3), _dense(*heads, layout, window, 0.3)]
+    torch.testing.assert_close(*outs, atol=1e-12, rtol=1e-12)
+    gradients = [torch.autograd.grad(out.sin().sum(), heads) for out in outs]
+    for mine, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, reference, atol=1e-12, rtol=1e-12)
+
+
+def test_banded_is_exact_at_its_own_block_size_in_float32() -> None:
+    heads = random_heads(rows=1, length=1500, dtype=torch.float32)
+    layout = Layout.whole(1, 1500)
+    outs = [attend(*heads, layout, 600, 0.3), _dense(*heads, layout, 600, 0.3)]
+    torch.testing.assert_close(*outs, atol=1e-5, rtol=1e-5)
+    gradients = [torch.autograd.grad(out.sum(), heads) for out in outs]
+    for mine, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, reference, atol=1e-5, rtol=1e-5)
+
+
+def test_values_may_be_narrower_than_keys_and_heads_may_share_them() -> None:
+    q, k, v = random_heads()
+    layout = Layout.whole(3, 150)
+    out = attend(q, k[:, :, :1], v[:, :, :1, :5], layout, 20, 0.3)
+    expected = _dense(q, k[:, :, :1].expand_as(q), v[:, :, :1, :5].expand(-1, -1, 2, -1), layout, 20, 0.3)
+    torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "dtype", "kernel"),
+    [
+        ("cpu", None, torch.float32, "banded"),
+        ("cuda", (6, 1), torch.float32, "efficient"),
+        ("cuda", (6, 1), torch.bfloat16, "dense"),
+        ("cuda", (8, 9), torch.float32, "efficient"),
+        ("cuda", (9, 0), torch.bfloat16, "flash"),
+        ("mps", None, torch.float32, "dense"),
+    ],
+)
+def test_each_device_gets_its_kernel_and_a_reason(device, capability, dtype, kernel) -> None:
+    chosen, reason = choose(device, capability, dtype, 64)
+    assert chosen == kernel
+    assert len(reason) > 10
+
+
+def test_rows_with_equal_documents_share_segments() -> None:
+    document = torch.tensor([[1, 1, 2, 0], [1, 1, 2, 0], [1, 2, 2, 2]])
+    layout = Layout.of(document)
+    assert [(s.first, s.last, s.start, s.stop) for s in layout.segments] == [
+        (0, 2, 0, 2), (0, 2, 2, 3), (2, 3, 0, 1), (2, 3, 1, 4),
+    ]  # fmt: skip
+    assert layout.boundaries() == [0, 2, 3, 4, 6, 7, 8, 9, 12]
+
+
+def test_positions_restart_in_each_document() -> None:
+    document = torch.tensor([[1, 1, 2, 2, 2, 0]])
+    assert positions_of(document).tolist() == [[0, 1, 0, 1, 2, 0]]
+
+
+def test_a_layout_covers_each_position_once() -> None:
+    document = packed_documents()
+    covered = torch.zeros_like(document)
+    for segment in Layout.of(document).segments:
+        covered[segment.first : segment.last, segment.start : segment.stop] += 1
+    assert torch.equal(covered, (document > 0).long())
+    assert all(b > a for a, b in itertools.pairwise(Layout.of(document).boundaries()))

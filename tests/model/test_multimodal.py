@@ -1,0 +1,96 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nymph.errors import NymphError
+from nymph.model.masking import MODALITIES, without
+from nymph.model.multimodal import MultimodalModel
+
+Make = Callable[..., MultimodalModel]
+KEYS = {"audio": ("audio", "audio_index"), "speaker": ("speaker", "speaker_vectors")}
+
+
+@pytest.mark.parametrize("missing", ["audio", "prosody", "sentiment", "speaker", "document", "position", "modality"])
+def test_a_missing_modality_is_legal(missing: str, make_model: Make, batch: dict[str, Tensor]) -> None:
+    less = {key: value for key, value in batch.items() if key not in KEYS.get(missing, (missing,))}
+    assert make_model()(less).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["audio", "prosody", "sentiment", "speaker"])
+def test_a_dropped_modality_equals_an_absent_one(name: str, make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model()
+    absent = {key: value for key, value in batch.items() if key not in KEYS.get(name, (name,))}
+    dropped = model(batch, without(frozenset({name}), batch["document"]))
+    torch.testing.assert_close(dropped, model(absent))
+    assert not torch.allclose(model(batch), dropped, atol=1e-3)
+
+
+def test_absence_is_not_a_zero(make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model()
+    torch.nn.init.normal_(model.prosody_projection.bias)
+    zero, absent = torch.zeros(2, 40, 4), torch.full((2, 40, 4), float("nan"))
+    assert not torch.allclose(model.embed({**batch, "prosody": zero}), model.embed({**batch, "prosody": absent}))
+
+
+def test_documents_do_not_see_each_other(form: str, make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model(form)
+    changed = {**batch, "tokens": batch["tokens"].clone()}
+    changed["tokens"][:, :20] = 3
+    assert torch.equal(model(batch)[:, 20:], model(changed)[:, 20:])
+    assert not torch.allclose(model(batch)[:, :20], model(changed)[:, :20], atol=1e-3)
+
+
+def test_the_future_is_not_seen(form: str, make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model(form)
+    changed = {**batch, "tokens": batch["tokens"].clone()}
+    changed["tokens"][:, 30:] = 3
+    torch.testing.assert_close(model(batch)[:, :30], model(changed)[:, :30])
+
+
+def test_padding_changes_nothing(form: str, make_model: Make) -> None:
+    model = make_model(form)
+    tokens = torch.arange(24)[None]
+    padded = torch.cat((tokens, torch.zeros(1, 9, dtype=torch.long)), dim=1)
+    document = (torch.arange(33) < 24).long()[None]
+    alone = model({"tokens": tokens})
+    torch.testing.assert_close(model({"tokens": padded, "document": document})[:, :24], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_neighbours_in_a_batch_change_nothing(form: str, make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model(form)
+    per_row = {k: v for k, v in batch.items() if k in ("tokens", "document", "position", "sentiment", "prosody")}
+    together = model(per_row)
+    for row in range(2):
+        alone = model({key: value[row : row + 1] for key, value in per_row.items()})
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_packed_documents_equal_documents_alone(make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model()
+    packed = {key: batch[key] for key in ("tokens", "document", "position")}
+    alone = model({"tokens": batch["tokens"][:, 20:35]})
+    torch.testing.assert_close(model(packed)[:, 20:35], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_an_image_without_a_slot_is_refused(make_model: Make, batch: dict[str, Tensor]) -> None:
+    image = {"image": torch.randn(2, 12), "image_index": torch.tensor([3, 50])}
+    assert make_model(image_patch=12)({**batch, **image}).isfinite().all()
+    with pytest.raises(NymphError, match="image_patch"):
+        make_model()({**batch, **image})
+
+
+def test_every_modality_is_named_once() -> None:
+    assert len(set(MODALITIES)) == len(MODALITIES) == 5
+
+
+@pytest.mark.parametrize("offload", [False, True])
+def test_gradient_checkpointing_changes_nothing(offload: bool, make_model: Make, batch: dict[str, Tensor]) -> None:
+    gradients = []
+    for on in (False, True):
+        model = make_model()
+        model.checkpoint_blocks(on, offload)
+        model(batch).square().sum().backward()
+        gradients.append(model.token_embedding.weight.grad)
+    torch.testing.assert_close(*gradients)
