@@ -1,0 +1,284 @@
+"""The Flight server: tables under allow-listed roots, to whoever may read them. All calls are guarded alike.
+
+It keeps no state about its clients: a ticket says everything, so a restarted server continues any stream. What it
+cannot do is refuse a large message before gRPC has received it; it refuses before parsing.
+"""
+
+import ipaddress
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as fl
+
+from nymph.errors import NymphError
+from nymph.flight.auth import Authenticator, Token
+from nymph.flight.catalogue import Catalogue
+from nymph.flight.gather import Arenas
+from nymph.flight.guard import guarded, rpc
+from nymph.flight.stats import Stats
+from nymph.flight.tables import Table
+from nymph.flight.tickets import Ticket
+from nymph.flight.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+_ENDPOINT_BYTES = 256 * 1024 * 1024
+_MAX_ENDPOINTS = 64
+_ACTIONS = {"health": "read", "stats": "read", "refresh": "admin"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server gives at most."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    streams: int = 128
+    """Streams at once; one costs a thread and about 8 MiB."""
+    request_bytes: int = 64 * 1024
+    """Bytes of a ticket, descriptor or action."""
+    upload_bytes: int = 4 * 1024**3
+    """Bytes of one uploaded shard."""
+    cache_bytes: int | None = None
+    """Bytes of all Arrow caches; the longest unused go first. None is no limit."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a server's certificate; with `client_ca` clients must show one that this authority signed."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class FlightServer(fl.FlightServerBase):
+    """Serves every Parquet table under `roots` (name -> folder); it listens as soon as it is made.
+
+    Port 0 takes a free one, see `port`. `token` grants everything, `tokens` what each of them says; with neither,
+    everyone who reaches the port may read. Uploads go to the roots named in `writable`. NymphError where the port is
+    taken, or where it would listen beyond this machine without TLS and a token and `insecure` is not set.
+    """
+
+    def __init__(
+        self,
+        roots: Mapping[str, Path],
+        host: str = "127.0.0.1",
+        port: int = 9090,
+        token: str | None = None,
+        *,
+        tokens: Sequence[Token] = (),
+        tls: Tls | None = None,
+        limits: Limits | None = None,
+        writable: Sequence[str] = (),
+        insecure: bool = False,
+    ) -> None:
+        accepted = [*tokens, *([Token.of(token)] if token is not None else [])]
+        _check_exposure(host, tls is not None, bool(accepted), insecure)
+        self.limits = limits or Limits()
+        self.stats = Stats()
+        self.slots = threading.BoundedSemaphore(self.limits.streams)
+        self.closing = threading.Event()
+        self._catalogue = Catalogue(_existing(roots), self.limits.cache_bytes)
+        self._uploads = Uploads({name: Path(roots[name]) for name in writable}, self.limits.upload_bytes)
+        try:
+            super().__init__(
+                _location(host, port, tls), middleware={"auth": Authenticator(accepted)}, **_certificates(tls)
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise NymphError(f"cannot listen on {host}:{port}: {_first_line(error)}; choose another port") from None
+
+    def refresh(self) -> list[str]:
+        """Look for new and replaced tables now rather than within a second; the names of all."""
+        return self._catalogue.refresh()
+
+    def hide(self, message: str) -> str:
+        """`message` without this machine's paths."""
+        return self._catalogue.hide(message)
+
+    @rpc("read")
+    def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:
+        """Every folder that is a table and whose name starts with `criteria`; damaged ones are left out and logged."""
+        prefix = criteria.decode("utf-8", "replace")
+        return guarded(
+            self, (info for name in self._catalogue.names() if name.startswith(prefix) for info in self._listed(name))
+        )
+
+    @rpc("read")
+    def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        """Schema, rows, bytes, fingerprint (`app_metadata`) and one endpoint a range, in file order."""
+        name = _table_name(descriptor)
+        table = self._catalogue.table(name)
+        return fl.FlightInfo(
+            table.schema,
+            descriptor,
+            _endpoints(name, table),
+            total_records=table.rows,
+            total_bytes=table.nbytes,
+            ordered=True,
+            app_metadata=table.fingerprint.encode(),
+        )
+
+    @rpc("read")
+    def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
+        """The schema of a table."""
+        return fl.SchemaResult(self._catalogue.table(_table_name(descriptor)).schema)
+
+    @rpc("read")
+    def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
+        """The rows of a ticket (`nymph.flight.tickets`)."""
+        wanted = Ticket.decode(ticket.ticket)
+        table = self._catalogue.table(wanted.table)
+        batches = table.runs(wanted, Arenas())
+        return fl.GeneratorStream(table.project(wanted.columns), guarded(self, batches, stream=True))
+
+    @rpc("write")
+    def do_put(
+        self,
+        context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        """Write a shard: the descriptor's path is root, folders and `name.parquet`; visible whole or not at all."""
+        self._uploads.write(_table_name(descriptor), reader)
+
+    @rpc("read")
+    def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
+        """What `do_action` knows."""
+        return [
+            ("health", "status and tables as JSON"),
+            ("stats", "counters as JSON"),
+            ("refresh", "look for new and replaced tables"),
+        ]
+
+    @rpc("read")
+    def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> list[bytes]:
+        """One JSON object."""
+        if action.type not in _ACTIONS:
+            raise NymphError(f"unknown action {action.type[:80]!r}: expected one of {', '.join(_ACTIONS)}")
+        self.require(context, _ACTIONS[action.type])
+        return [json.dumps(self._act(action.type)).encode()]
+
+    def require(self, context: fl.ServerCallContext, scope: str) -> None:
+        """FlightUnauthorizedError where the caller's token does not have `scope`."""
+        if scope not in context.get_middleware("auth").scopes:
+            raise fl.FlightUnauthorizedError(f"this token does not have the scope {scope!r}")
+
+    def serve(self, deadline: float = 10.0) -> None:
+        """Serve until SIGTERM or SIGINT; streams are then ended and the process leaves within `deadline` seconds.
+
+        Clients of this project wait and continue elsewhere in the same row. One that never reads cannot be ended, so
+        past the deadline the process exits at once.
+        """
+        stopped = threading.Event()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stopped.set())
+        while not stopped.wait(1.0):  # short waits, so that Python handles the signal
+            pass
+        if not self.shutdown(deadline):
+            log.warning("streams did not end within %s s; leaving", deadline)
+            os._exit(0)
+
+    def shutdown(self, deadline: float = 10.0) -> bool:
+        """End all streams and stop listening; False where a client that does not read held on past the deadline."""
+        self.closing.set()
+        self._catalogue.close()
+        thread = threading.Thread(target=super().shutdown, name="flight-shutdown", daemon=True)
+        thread.start()
+        thread.join(deadline)
+        return not thread.is_alive()
+
+    def _act(self, action: str) -> dict[str, Any]:
+        if action == "stats":
+            return self.stats.snapshot()
+        tables = self.refresh() if action == "refresh" else self._catalogue.names()
+        return {"status": "closing" if self.closing.is_set() else "serving", "tables": tables}
+
+    def _listed(self, name: str) -> Iterator[fl.FlightInfo]:
+        descriptor = fl.FlightDescriptor.for_path(*name.split("/"))
+        try:
+            schema, rows, size = self._catalogue.peek(name)
+        except NymphError as error:
+            log.warning("table %s is left out of the listing: %s", name, error)
+            return
+        endpoints = [fl.FlightEndpoint(Ticket(name, shuffle=False).encode(), [])]
+        yield fl.FlightInfo(schema, descriptor, endpoints, total_records=rows, total_bytes=size)
+
+
+def _endpoints(name: str, table: Table) -> list[fl.FlightEndpoint]:
+    """One endpoint a range of about 256 MiB, so that clients read in parallel; each holds the fingerprint."""
+    count = min(_MAX_ENDPOINTS, max(1, table.nbytes // _ENDPOINT_BYTES), max(1, table.rows))
+    edges = [table.rows * number // count for number in range(count + 1)]
+    whole = Ticket(name, shuffle=False, fingerprint=table.fingerprint)
+    return [fl.FlightEndpoint(replace(whole, start=start, stop=stop).encode(), []) for start, stop in pairwise(edges)]
+
+
+def _table_name(descriptor: fl.FlightDescriptor) -> str:
+    """The table a descriptor names, by path parts or by command; UnicodeError is answered as a refusal."""
+    if descriptor.descriptor_type == fl.DescriptorType.PATH:
+        return "/".join(part.decode() for part in descriptor.path)
+    return descriptor.command.decode()
+
+
+def _check_exposure(host: str, tls: bool, token: bool, insecure: bool) -> None:
+    if insecure or _is_loopback(host) or (tls and token):
+        return
+    missing = " and ".join(name for name, there in (("TLS", tls), ("a token", token)) if not there)
+    raise NymphError(
+        f"refusing to listen on {host!r} without {missing}: everyone on the network could read the data; "
+        "make certificates and a token, or say insecure where the network is your own"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _existing(roots: Mapping[str, Path]) -> Mapping[str, Path]:
+    for name, path in roots.items():
+        if not name or "/" in name:
+            raise NymphError(f"expected a root's name without '/', got {name!r}")
+        if not Path(path).is_dir():
+            raise NymphError(f"root {name!r}: there is no folder {str(path)!r}; run the pipeline that makes it")
+    return roots
+
+
+def _location(host: str, port: int, tls: Tls | None) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{'grpc+tls' if tls else 'grpc'}://{name}:{port}"
+
+
+def _certificates(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    chosen: dict[str, Any] = {"tls_certificates": [(_pem(tls.certificate), _pem(tls.key))]}
+    if tls.client_ca is not None:
+        chosen |= {"verify_client": True, "root_certificates": _pem(tls.client_ca)}
+    return chosen
+
+
+def _pem(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise NymphError(f"cannot read {str(path)!r}: {error.strerror}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,84 @@
+"""Row sources: a folder of shards or a table on a Flight server, with one interface and the same batches."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from nymph.errors import NymphError
+from nymph.flight.client import RemoteSource
+from nymph.flight.connection import SCHEMES, Connection
+from nymph.flight.gather import Arenas
+from nymph.flight.tables import Table
+from nymph.flight.tickets import Ticket
+
+
+class RowSource(Protocol):
+    """Rows in the order a ticket asks for. Not shared between threads; open one for each."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of all columns."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits for the table's content."""
+
+    @property
+    def table(self) -> str:
+        """The name a ticket gives the table."""
+
+    def batches(self, ticket: Ticket) -> Iterator[pa.RecordBatch]:
+        """The ticket's rows in batches of `ticket.batch_rows`, the last one shorter.
+
+        The source sets the ticket's table and fingerprint. A batch is valid for as long as something refers to it.
+        """
+
+    def close(self) -> None:
+        """Let go of files and connections; streams of `batches` end."""
+
+
+class LocalSource:
+    """The rows of a folder of Parquet shards, or of one Parquet file."""
+
+    def __init__(self, location: Path) -> None:
+        self._table = Table(location)
+        self._arenas = Arenas()
+        self.schema: pa.Schema = self._table.schema
+        self.rows = self._table.rows
+        self.fingerprint = self._table.fingerprint
+        self.table = location.resolve().name
+
+    def batches(self, ticket: Ticket) -> Iterator[pa.RecordBatch]:
+        """See `RowSource`; NymphError where the ticket asks for rows or columns that do not exist."""
+        wanted = replace(ticket, table=self.table, fingerprint=self.fingerprint)
+        return self._table.batches(wanted, self._arenas)
+
+    def close(self) -> None:
+        """Nothing is held but a memory map, which goes with the last batch."""
+
+
+def open_source(location: str, **connection: Any) -> RowSource:
+    """The rows at `location`: a folder of Parquet shards, a Parquet file, or `grpc://host:port/table`.
+
+    `grpc+tls://` is encrypted. `connection` holds fields of `Connection`, which a local folder does not need and
+    ignores, so that one catalog entry serves both. NymphError where nothing is there or the server cannot be reached.
+    """
+    options = Connection(**connection)
+    if "://" in location:
+        if not location.startswith(SCHEMES):
+            raise NymphError(
+                f"expected a folder, a Parquet file or {' or '.join(SCHEMES)}host:port/table, got {location!r}"
+            )
+        return RemoteSource(location, options)
+    if not Path(location).exists():
+        raise NymphError(
+            f"no table at {location!r}: expected a folder of .parquet files; run the pipeline that makes it"
+        )
+    return LocalSource(Path(location))

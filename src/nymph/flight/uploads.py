@@ -1,0 +1,74 @@
+"""Uploads: Parquet shards that appear whole or not at all, under the roots that allow it."""
+
+import errno
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.flight as fl
+import pyarrow.parquet as pq
+
+from nymph.errors import NymphError
+from nymph.files import atomic_file
+from nymph.flight.failures import reason
+from nymph.flight.shards import find_shards, open_parquet
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DEPTH = 8
+
+
+class Uploads:
+    """Writes shards under `roots`; nothing outside them, no links followed, `limit` bytes each at most."""
+
+    def __init__(self, roots: Mapping[str, Path], limit: int) -> None:
+        self._roots, self._limit = {name: path.resolve() for name, path in roots.items()}, limit
+
+    def write(self, name: str, reader: fl.MetadataRecordBatchReader) -> None:
+        """Write the batches of `reader` as the shard `root/folders/name.parquet`, replacing one of that name.
+
+        NymphError for a name that is not allowed, a schema unlike the table's, too many bytes, a full disk.
+        """
+        path = self._path(name)
+        _same_schema(path, reader.schema)
+        try:
+            with atomic_file(path) as file, pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
+                self._copy(reader, writer)
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+                raise NymphError(f"the disk is full: {name!r} was not written; make room and send it again") from None
+            raise NymphError(f"{name!r} was not written: {reason(error)}") from None
+
+    def _copy(self, reader: fl.MetadataRecordBatchReader, writer: pq.ParquetWriter) -> None:
+        size = 0
+        for chunk in reader:
+            batch = chunk.data
+            batch.validate(full=True)
+            size += batch.nbytes
+            if size > self._limit:
+                raise NymphError(f"expected an upload of at most {self._limit} bytes; send smaller shards")
+            writer.write_batch(batch)
+
+    def _path(self, name: str) -> Path:
+        root, *parts = name.split("/")
+        if root not in self._roots:
+            raise NymphError(f"uploads to {root[:80]!r} are not allowed; allowed are {sorted(self._roots)}")
+        good = 0 < len(parts) <= _DEPTH and all(_PART.fullmatch(part) for part in parts)
+        if not good or not parts[-1].endswith(".parquet"):
+            raise NymphError(
+                f"expected root/folder/name.parquet of letters, digits, '.', '_' and '-', got {name[:80]!r}"
+            )
+        path = self._roots[root].joinpath(*parts)
+        if path.parent.resolve() != path.parent:
+            raise NymphError(f"{name[:80]!r} leads through a link")
+        return path
+
+
+def _same_schema(path: Path, schema: pa.Schema) -> None:
+    """NymphError where the table that the shard joins has another schema."""
+    others = [shard for shard in find_shards(path.parent) if shard != path] if path.parent.is_dir() else []
+    if not others:
+        return
+    with open_parquet(others[0]) as file:
+        if not file.schema_arrow.equals(schema):
+            raise NymphError(f"expected the schema of {others[0].name!r} in the same table, got another one")
