@@ -12,7 +12,7 @@ from nymph.flight.tickets import Ticket
 from nymph.sequences.collation import collate
 from nymph.training.data import Lanes, StepReader, check_batch, step_rows
 
-from .conftest import TINY, table
+from .conftest import TINY, JobMaker, table
 
 
 class Numbers:
@@ -106,21 +106,22 @@ class Rows(Numbers):
             yield self.content.take(batch["row"]).combine_chunks().to_batches()[0]
 
 
-def test_the_reader_gives_collated_micro_batches_and_the_cursor() -> None:
-    reader = StepReader(Rows(10), TINY, seed=7, cursor=9, batch_rows=4, pieces=2)
+def test_the_reader_gives_collated_micro_batches_and_the_cursor(make_job: JobMaker) -> None:
+    reader = StepReader(Rows(10), make_job(batch_rows=4, gradient_accumulation=2), cursor=9)
     rows, waited = reader.next()
     reader.close()
-    assert (rows.start, rows.stop, len(rows.batches)) == (9, 13, 2)
-    assert rows.batches[0]["tokens"].shape == (2, 16)
+    assert (rows.start, rows.stop, len(rows.micro)) == (9, 13, 2)
+    assert rows.micro[0].batch["tokens"].shape == (2, 16)
+    assert rows.micro[0].seed != rows.micro[1].seed
     assert waited >= 0
 
 
-def test_the_reader_passes_on_what_its_thread_met() -> None:
+def test_the_reader_passes_on_what_its_thread_met(make_job: JobMaker) -> None:
     class Broken(Rows):
         def batches(self, ticket: Ticket) -> Iterator[pa.RecordBatch]:
             raise NymphError("the server is gone")
 
-    reader = StepReader(Broken(4), TINY, seed=0, cursor=0, batch_rows=2)
+    reader = StepReader(Broken(4), make_job(), cursor=0)
     with pytest.raises(NymphError, match="the server is gone"):
         reader.next()
     reader.close()

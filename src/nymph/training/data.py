@@ -24,6 +24,8 @@ from nymph.flight.source import RowSource
 from nymph.flight.tickets import Ticket
 from nymph.model.config import ModelConfig
 from nymph.sequences.collation import Batch, collate
+from nymph.training.job import Job
+from nymph.training.targets import count_targets, micro_seed
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Lanes:
         return Lanes(tuple(range(first, first + counts[rank])), sum(counts))
 
 
+class MicroBatch(NamedTuple):
+    """Rows of one forward pass."""
+
+    batch: Batch
+    seed: int
+    """Of the masks."""
+    targets: dict[str, float]
+    """Targets of each active objective under that seed."""
+
+
 class StepRows(NamedTuple):
     """One rank's part of a step."""
 
@@ -50,8 +62,8 @@ class StepRows(NamedTuple):
     """First global position of the step."""
     stop: int
     """First global position after it: the cursor once the step is done."""
-    batches: tuple[Batch, ...]
-    """Micro-batches, none of them empty; no batch at all where this rank has no row in the step."""
+    micro: tuple[MicroBatch, ...]
+    """None of them empty; none at all where this rank has no row in the step."""
 
 
 class Lane:
@@ -135,25 +147,28 @@ class StepReader:
 
     Args:
         source: Used by the thread alone from now on.
-        ahead: Steps held ready.
+        job: For the model, the objectives, the seed and the rows of a step.
+        cursor: First global position.
+        rank: Of this process, for the masks.
+        pieces: Micro-batches to cut this rank's rows into.
         pin: Put tensors into pinned memory, for copies to a GPU that overlap with its work.
     """
 
     def __init__(
         self,
         source: RowSource,
-        model: ModelConfig,
-        seed: int,
+        job: Job,
         cursor: int,
-        batch_rows: int,
-        pieces: int = 1,
-        lanes: Lanes | None = None,
-        ahead: int = 2,
+        rank: int = 0,
+        world: int = 1,
+        pieces: int | None = None,
         pin: bool = False,
     ) -> None:
-        self._steps = step_rows(source, seed, cursor, batch_rows, pieces, lanes)
-        self._model, self._pin = model, pin
-        self._ready: queue.Queue[StepRows | BaseException] = queue.Queue(maxsize=ahead)
+        lanes = Lanes.of(rank, world, job.launch.shares)
+        pieces = pieces or job.gradient_accumulation
+        self._steps = step_rows(source, job.seed, cursor, job.batch_rows, pieces, lanes)
+        self._job, self._rank, self._pin = job, rank, pin
+        self._ready: queue.Queue[StepRows | BaseException] = queue.Queue(maxsize=job.prefetch)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nymph-rows", daemon=True)
         self._thread.start()
@@ -177,15 +192,19 @@ class StepReader:
         torch.set_num_threads(1)  # or each collation would wake a pool that fights the training's own
         try:
             for start, stop, pieces in self._steps:
-                if not self._put(StepRows(start, stop, tuple(self._prepare(piece) for piece in pieces))):
+                micro = tuple(self._prepare(piece, start, index) for index, piece in enumerate(pieces))
+                if not self._put(StepRows(start, stop, micro)):
                     return
         except BaseException as error:
             self._put(error)
 
-    def _prepare(self, rows: pa.RecordBatch) -> Batch:
+    def _prepare(self, rows: pa.RecordBatch, start: int, index: int) -> MicroBatch:
         batch = collate(rows)
-        check_batch(batch, self._model)
-        return {name: tensor.pin_memory() for name, tensor in batch.items()} if self._pin else batch
+        check_batch(batch, self._job.model)
+        seed = micro_seed(self._job.seed, start, self._rank, index)
+        targets = count_targets(batch, self._job.model, self._job.objectives, seed)
+        batch = {name: tensor.pin_memory() for name, tensor in batch.items()} if self._pin else batch
+        return MicroBatch(batch, seed, targets)
 
     def _put(self, item: StepRows | BaseException) -> bool:
         while not self._stopped.is_set():

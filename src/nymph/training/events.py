@@ -61,14 +61,19 @@ class EventReader:
         self.offset = 0
         """Byte after the last finished line read."""
 
-    def poll(self) -> list[dict[str, Any]]:
-        """New events with `seq` > `after`, oldest first; empty while the log does not exist."""
+    def poll(self, limit: int = -1) -> list[dict[str, Any]]:
+        """New events with `seq` > `after`, oldest first; empty while the log does not exist.
+
+        `limit` bounds the bytes read at once (and a little more, to end a line); poll again until nothing comes.
+        """
         try:
             with open(self.path, "rb") as file:
                 if os.fstat(file.fileno()).st_size < self.offset:  # another log took its place
                     self.offset = 0
                 file.seek(self.offset)
-                data = file.read()
+                data = file.read(limit)
+                if len(data) == limit:
+                    data += file.readline()
         except FileNotFoundError:
             return []
         whole = data[: data.rfind(b"\n") + 1]

@@ -157,6 +157,8 @@ class Job:
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Compute precision; `auto` asks the device."""
+    gradient_checkpointing: bool = False
+    """Recompute each block in the backward pass: less memory, about a third more compute."""
     compile: bool = False
     """Compile the model, where the device can."""
     resume: str = "latest"

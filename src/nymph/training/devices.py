@@ -1,0 +1,71 @@
+"""Which device a rank computes on, and in which precision; what cannot work is refused before step 0."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from nymph.errors import NymphError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
+    """The device of a rank: `auto` is its own GPU where there is one.
+
+    Raises:
+        NymphError: The device does not exist, or this build of torch has no code for it.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise NymphError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}") from None
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        raise NymphError(f"device {wanted!r}: torch sees no GPU; check nvidia-smi, or set device to cpu")
+    device = torch.device("cuda", local_rank if device.index is None else device.index)
+    if device.index >= torch.cuda.device_count():
+        raise NymphError(f"device {device} does not exist: there are {torch.cuda.device_count()} GPUs")
+    check_architecture(torch.cuda.get_device_capability(device), torch.cuda.get_arch_list(), str(device))
+    return device
+
+
+def check_architecture(capability: tuple[int, int], built: list[str], name: str) -> None:
+    """Refuse a GPU that this torch build has no code for (`built` as torch.cuda.get_arch_list() gives it)."""
+    major, minor = capability
+    exact = [divmod(int(arch[3:]), 10) for arch in built if arch.startswith("sm_") and arch[3:].isdigit()]
+    compiled_later = [divmod(int(arch[8:]), 10) for arch in built if arch.startswith("compute_") and arch[8:].isdigit()]
+    if any(m == major and n <= minor for m, n in exact) or any(known <= capability for known in compiled_later):
+        return
+    advice = "install the cu126 build of the same torch version, which keeps Pascal" if major < 7 else "update torch"
+    raise NymphError(f"torch {torch.__version__} has no code for {name} (sm_{major}{minor}); {advice}")
+
+
+def pick_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    """`auto`: bf16 where the GPU has it, fp16 where its half is faster than single (7.x), else fp32."""
+    if wanted != "auto":
+        return wanted
+    if device.type != "cuda":
+        return "fp32"
+    major, _ = torch.cuda.get_device_capability(device)
+    return "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which the forward pass computes in `precision`."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Most memory used so far: of the device's allocator, or of the process on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

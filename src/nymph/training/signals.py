@@ -1,0 +1,51 @@
+"""Signals as requests the loop answers between two steps.
+
+SIGINT and SIGTERM ask for an end with a checkpoint, SIGUSR1 for a checkpoint. A second SIGINT or SIGTERM exits at
+once: the checkpoint before is whole. Outside the main thread signals stay as they are.
+"""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Requests:
+    """What signals have asked for while the context is open."""
+
+    def __init__(self) -> None:
+        self.end: int | None = None
+        """The signal that asked for an end."""
+        self.checkpoint = False
+        """Whether a checkpoint was asked for."""
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Requests":
+        if threading.current_thread() is threading.main_thread():
+            for number in (*ENDING, signal.SIGUSR1):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def raise_end(self) -> None:
+        """Leave the process the way the signal meant it: KeyboardInterrupt, or exit status 143."""
+        if self.end == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.end is not None:
+            raise SystemExit(128 + self.end)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGUSR1:
+            self.checkpoint = True
+        elif self.end is not None:
+            os._exit(128 + number)
+        else:
+            self.end = number

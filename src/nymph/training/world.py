@@ -1,0 +1,81 @@
+"""The ranks that train together, and the few words they exchange besides gradients.
+
+With one rank every operation is the identity and torch.distributed is never touched. What ranks tell each other is
+numbers and JSON, never pickles.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nymph.training.devices import pick_device
+
+
+@dataclass(frozen=True)
+class World:
+    """One rank's place among all."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+    restarts: int = 0
+    """Times the launcher has started this group again."""
+
+    @property
+    def main(self) -> bool:
+        """Whether this rank writes what is written once."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Element-wise sums over all ranks, in double precision."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return list(tensor.tolist())
+
+    def share(self, value: Any) -> Any:
+        """Rank 0's JSON value, on every rank."""
+        if self.size == 1:
+            return value
+        data = json.dumps(value).encode() if self.main else b""
+        size = torch.tensor([len(data)], device=self.device)
+        dist.broadcast(size, 0)
+        buffer = torch.zeros(int(size.item()), dtype=torch.uint8, device=self.device)
+        if self.main:
+            buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        dist.broadcast(buffer, 0)
+        return json.loads(bytes(buffer.cpu().numpy().tobytes()))
+
+    def share_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Overwrite `tensors` in place with rank 0's, by name."""
+        if self.size > 1:
+            for name in sorted(tensors):
+                dist.broadcast(tensors[name], 0)
+
+
+@contextmanager
+def join_world(device: str, timeout_seconds: float) -> Iterator[World]:
+    """This process's place in the group that torchrun or `launch` started, or a world of one."""
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    place = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if size == 1:
+        yield World(place, restarts=restarts)
+        return
+    backend = "nccl" if place.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    try:
+        yield World(place, rank, size, restarts)
+    finally:
+        dist.destroy_process_group()
