@@ -1,7 +1,7 @@
 """Attention layers: multi-head latent (DeepSeek-V2, arXiv:2405.04434), grouped-query and multi-head.
 
-Each has two ways to run that give the same numbers: `forward` over whole rows for training and prompts, and `step` over
-a few new positions against a cache. The latent layer's `step` absorbs its up-projections into the query and the output,
+Each has two ways to run that give the same numbers: over whole rows for training and prompts, and one new position a
+row against a cache. There the latent layer absorbs its up-projections into the query and the output,
 so that the cache is never expanded: it costs heads x latent products a cached position instead of the expansion.
 
 Shapes: B rows, T positions, D model width, H query heads, G key/value heads, L latent width.
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nymph.model.cache import Cache, LayerCache
+from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.kernels import attend
 from nymph.model.layers import RMSNorm
@@ -51,26 +51,29 @@ class LatentAttention(nn.Module):
         self.output = nn.Linear(self.heads * self.value, config.width, bias=False)
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
-        """x [B, T, D] -> [B, T, D]; writes to the cache where there is one, and reads it where there is no layout."""
+        """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
         nope, rope = self._queries(x, place)
         latent, key = self._latents(x, place)
-        cached = place.cache.write(self.layer, (latent, key), place.positions) if place.cache else None
         if place.layout is None:
-            assert cached is not None
-            return self._step(nope, rope, cached, place.positions)
+            return self._step(nope, rope, (torch.cat((latent, key), dim=-1),), place)
+        if place.cache:
+            place.cache.fill(self.layer, (torch.cat((latent, key), dim=-1),), place.positions)
         keys, values = self.latent_up(latent).unflatten(-1, (self.heads, -1)).split((self.nope, self.value), dim=-1)
         keys = torch.cat((keys, key.unsqueeze(2).expand(-1, -1, self.heads, -1)), dim=-1)
         out = attend(torch.cat((nope, rope), dim=-1), keys, values, place.layout, self.window, self.scale)
         return self.output(out.flatten(2))
 
-    def _step(self, nope: Tensor, rope: Tensor, cache: LayerCache, positions: Tensor) -> Tensor:
-        latents, keys = cache.read()
-        up_keys, up_values = self.latent_up.weight.unflatten(0, (self.heads, -1)).split((self.nope, self.value), dim=1)
-        absorbed = torch.einsum("bqhn,hnl->bqhl", nope, up_keys)
-        scores = torch.einsum("bqhl,bsl->bhqs", absorbed, latents) + torch.einsum("bqhr,bsr->bhqs", rope, keys)
-        weights = _softmax(scores * self.scale, cache.visible(positions))
-        context = torch.einsum("bhqs,bsl->bqhl", weights, latents)
-        return self.output(torch.einsum("bqhl,hvl->bqhv", context, up_values).flatten(2))
+    def _step(self, nope: Tensor, rope: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
+        """One position a row: all heads read the same cached latents, as so many queries of one head."""
+        assert place.cache is not None
+        cache = place.cache.append(self.layer, features, place.positions)
+        cached = cache.read()[0].unsqueeze(1)
+        up = self.latent_up.weight.unflatten(0, (self.heads, -1))
+        absorbed = torch.einsum("bqhn,hnl->bqhl", nope, up[:, : self.nope])
+        context = F.scaled_dot_product_attention(
+            torch.cat((absorbed, rope), dim=-1), cached, cached, cache.visible(place.positions), scale=self.scale
+        )
+        return self.output(torch.einsum("bqhl,hvl->bqhv", context[..., : self.latent], up[:, self.nope :]).flatten(2))
 
     def _queries(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         if hasattr(self, "query_down"):
@@ -99,33 +102,31 @@ class GroupedAttention(nn.Module):
             self.key_norm = RMSNorm(config.head_width, eps=config.norm_epsilon)
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
-        """x [B, T, D] -> [B, T, D]; writes to the cache where there is one, and reads it where there is no layout."""
+        """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
         heads = self.query_key_value(x).unflatten(-1, (self.heads + 2 * self.groups, -1))
         query, key, value = heads.split((self.heads, self.groups, self.groups), dim=2)
         if hasattr(self, "query_norm"):
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = turn(query, place.rotation), turn(key, place.rotation)
-        cached = place.cache.write(self.layer, (key, value), place.positions) if place.cache else None
         if place.layout is None:
-            assert cached is not None
-            return self._step(query, cached, place.positions)
+            return self._step(query, (key, value), place)
+        if place.cache:
+            place.cache.fill(self.layer, (key, value), place.positions)
         return self.output(attend(query, key, value, place.layout, self.window, self.scale).flatten(2))
 
-    def _step(self, query: Tensor, cache: LayerCache, positions: Tensor) -> Tensor:
-        keys, values = cache.read()
-        grouped = query.unflatten(2, (self.groups, -1))
-        scores = torch.einsum("bqgrk,bsgk->bgrqs", grouped, keys) * self.scale
-        weights = _softmax(scores, cache.visible(positions)[:, None])
-        return self.output(torch.einsum("bgrqs,bsgk->bqgrk", weights, values).flatten(2))
+    def _step(self, query: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
+        """One position a row: the heads that share keys are so many queries of one head."""
+        assert place.cache is not None
+        cache = place.cache.append(self.layer, features, place.positions)
+        keys, values = (x.transpose(1, 2) for x in cache.read())
+        grouped = query.squeeze(1).unflatten(1, (self.groups, -1))
+        visible = cache.visible(place.positions)
+        return self.output(
+            F.scaled_dot_product_attention(grouped, keys, values, visible, scale=self.scale).flatten(1)[:, None]
+        )
 
 
 def build_attention(config: ModelConfig, layer: int) -> nn.Module:
     """The attention layer that a configuration declares."""
     kind = LatentAttention if config.attention.type == "mla" else GroupedAttention
     return kind(config, layer)
-
-
-def _softmax(scores: Tensor, visible: Tensor) -> Tensor:
-    """Softmax in float32 over the slots that `visible` [B, (1,) Q, S] allows."""
-    masked = scores.masked_fill(~visible.unsqueeze(1), float("-inf"))
-    return F.softmax(masked, dim=-1, dtype=torch.float32).to(scores.dtype)

@@ -2,7 +2,8 @@
 
 A slot remembers the position it holds, so rows of different lengths share a batch, a ring needs no shifting, and
 nothing needs to be cleared. mla keeps the latent and one rotary key a position, gqa and mha keys and values; a windowed
-layer keeps `window` positions however long the sequence gets.
+layer keeps `window` positions however long the sequence gets. Where all rows are equally long every slot in use is
+visible to the next position, and attention runs without a mask.
 """
 
 import torch
@@ -15,38 +16,50 @@ EMPTY = -1
 
 
 class LayerCache:
-    """Two buffers [B, C, ...] of one layer and the position each slot holds [B, C]."""
+    """Buffers [B, C, ...] of one layer and the position each slot holds [B, C]."""
 
-    def __init__(self, slots: int, window: int | None, features: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, slots: int, window: int | None, features: tuple[Tensor, ...]) -> None:
         rows = features[0].shape[0]
         self.window = window
         self.slots = slots
         self.used = 0
+        self.aligned = True
         self.buffers = tuple(x.new_zeros(rows, slots, *x.shape[2:]) for x in features)
         self.positions = torch.full((rows, slots), EMPTY, device=features[0].device)
 
-    def write(self, features: tuple[Tensor, Tensor], positions: Tensor) -> None:
-        """Store features [B, T, ...] of positions [B, T] (EMPTY: skip); of those sharing a slot the last stays."""
+    def fill(self, features: tuple[Tensor, ...], positions: Tensor) -> None:
+        """Store a prompt's features [B, T, ...] at positions [B, T] (EMPTY at padding); a ring keeps its last."""
         newest = positions.amax(dim=1, keepdim=True)
         row, column = ((positions != EMPTY) & (positions > newest - self.slots)).nonzero(as_tuple=True)
         at = positions[row, column]
-        slot = at % self.slots
         for buffer, values in zip(self.buffers, features, strict=True):
-            buffer[row, slot] = values[row, column].to(buffer.dtype)
-        self.positions[row, slot] = at
-        self.used = max(self.used, min(int(newest.max()) + 1, self.slots))
+            buffer[row, at % self.slots] = values[row, column].to(buffer.dtype)
+        self.positions[row, at % self.slots] = at
+        self.used = min(int(newest.max()) + 1, self.slots)
+        self.aligned = bool((positions == torch.arange(positions.shape[1], device=positions.device)).all())
 
-    def read(self) -> tuple[Tensor, Tensor]:
+    def append(self, features: tuple[Tensor, ...], positions: Tensor) -> None:
+        """Store one position a row: features [B, 1, ...] at positions [B, 1], each row's next."""
+        row = torch.arange(len(positions), device=positions.device)
+        slot = positions[:, 0] % self.slots
+        for buffer, values in zip(self.buffers, features, strict=True):
+            buffer[row, slot] = values[:, 0].to(buffer.dtype)
+        self.positions[row, slot] = positions[:, 0]
+        self.used = min(self.used + 1, self.slots)
+
+    def read(self) -> tuple[Tensor, ...]:
         """The buffers up to the last slot in use."""
-        first, second = (buffer[:, : self.used] for buffer in self.buffers)
-        return first, second
+        return tuple(buffer[:, : self.used] for buffer in self.buffers)
 
-    def visible(self, positions: Tensor) -> Tensor:
-        """Which slots queries at positions [B, Q] see: bool [B, Q, slots in use]."""
-        held = self.positions[:, None, : self.used]
-        distance = positions[:, :, None] - held
+    def visible(self, positions: Tensor) -> Tensor | None:
+        """Which slots queries at positions [B, 1] see: bool [B, 1, 1, slots in use], or None for all of them."""
+        if self.aligned:
+            return None
+        held = self.positions[:, : self.used]
+        distance = positions - held
         seen = (held != EMPTY) & (distance >= 0)
-        return seen if self.window is None else seen & (distance < self.window)
+        seen = seen if self.window is None else seen & (distance < self.window)
+        return seen[:, None, None]
 
 
 class Cache:
@@ -57,13 +70,16 @@ class Cache:
         self._windows = [config.window_of(layer) for layer in range(config.layers)]
         self._layers: dict[int, LayerCache] = {}
 
-    def write(self, layer: int, features: tuple[Tensor, Tensor], positions: Tensor) -> LayerCache:
-        """Store a layer's features [B, T, ...] of positions [B, T]; gives the layer's cache."""
-        if layer not in self._layers:
-            window = self._windows[layer]
-            slots = self.capacity if window is None else min(window, self.capacity)
-            self._layers[layer] = LayerCache(slots, window, features)
-        self._layers[layer].write(features, positions)
+    def fill(self, layer: int, features: tuple[Tensor, ...], positions: Tensor) -> None:
+        """Store a layer's features [B, T, ...] of a prompt at positions [B, T], EMPTY at padding."""
+        window = self._windows[layer]
+        slots = self.capacity if window is None else min(window, self.capacity)
+        self._layers[layer] = LayerCache(slots, window, features)
+        self._layers[layer].fill(features, positions)
+
+    def append(self, layer: int, features: tuple[Tensor, ...], positions: Tensor) -> LayerCache:
+        """Store a layer's features [B, 1, ...] of the next position of each row; gives the layer's cache."""
+        self._layers[layer].append(features, positions)
         return self._layers[layer]
 
     def bytes_held(self) -> int:

@@ -54,7 +54,7 @@ class CustomTransformer(nn.Module):
         """Features x [B, T, D] -> [B, T, D].
 
         `document` [B, T] (0 padding) keeps packed documents apart; None is one document a row. `position` [B, T] counts
-        from 0 in each. With a `cache` that already holds something, use `step`.
+        from 0 in each. An empty `cache` is filled for `step`, with one document a row.
         """
         rows, length = x.shape[:2]
         layout = Layout.whole(rows, length) if document is None else Layout.of(document)
@@ -65,10 +65,7 @@ class CustomTransformer(nn.Module):
         return self._run(x, layout, position, kept, cache)
 
     def step(self, x: Tensor, position: Tensor, cache: Cache) -> Tensor:
-        """A few new positions: features x [B, Q, D] at position [B, Q] -> [B, Q, D], against what the cache holds.
-
-        Windowed layers keep `window` positions, so more than one position at a time is exact in global layers only.
-        """
+        """The next position of each row: x [B, 1, D] at position [B, 1] -> [B, 1, D], against a filled cache."""
         return self._run(x, None, position, position, cache)
 
     def _run(self, x: Tensor, layout: Layout | None, position: Tensor, kept: Tensor, cache: Cache | None) -> Tensor:
