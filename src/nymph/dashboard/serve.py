@@ -1,0 +1,75 @@
+"""Run the dashboard: find a port, refuse to be exposed without a token, say where it is."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from nymph.dashboard.app import create_app
+from nymph.dashboard.guard import LOOPBACK
+from nymph.dashboard.live import MAX_MESSAGE_BYTES
+from nymph.errors import NymphError
+
+PORT = 8787
+_FURTHER_PORTS = 20
+
+
+def serve(
+    runs_directory: Path,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    *,
+    token: str | None = None,
+    names: tuple[str, ...] = (),
+    project: Path | None = None,
+) -> None:
+    """Serve until interrupted. A taken port gives way to the next free one.
+
+    Args:
+        runs_directory: Holds `<run>/events.jsonl`.
+        host: Address to listen at; one that others can reach needs a token.
+        port: The first to try; 0 lets the system choose.
+        token: At least 16 characters, asked for by the login page.
+        names: Further host names by which browsers reach this machine.
+        project: Where Chart.js is installed.
+
+    Raises:
+        NymphError: No free port, no Chart.js, or an exposed address without a token.
+    """
+    if host not in LOOPBACK and (token is None or len(token) < 16):
+        raise NymphError(
+            f"{host} can be reached from other machines, so the dashboard needs a token of at least 16 characters "
+            "(NYMPH_DASHBOARD_TOKEN), or --host 127.0.0.1 and an ssh tunnel"
+        )
+    app = create_app(runs_directory, project=project, token=token, hosts=(*LOOPBACK, host, *names))
+    listener = _listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    print(f"Dashboard of {runs_directory} at {address}  (Ctrl-C ends it)", flush=True)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # compressing each client's message would cost more than the loopback saves
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    last = port if port == 0 else port + _FURTHER_PORTS
+    for candidate in range(port, last + 1):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(1024)
+            return listener
+        except OSError as error:
+            listener.close()
+            reason = error
+    raise NymphError(
+        f"the dashboard found no free port at {host} from {port} to {last}: {reason}; choose another --port"
+    )

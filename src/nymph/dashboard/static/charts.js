@@ -1,0 +1,261 @@
+// The grid of charts: one card a metric, one colour a run, one dash a split; drawn only when something it shows changed.
+
+import { byMetric, number, title, whole } from "/static/format.js";
+
+export const COLOURS = ["#5b5bd6", "#e5484d", "#12a594", "#f76b15", "#0090ff", "#d6409f", "#8d6e00", "#46a758", "#8e4ec6"];
+const ORDER = ["loss", "loss.", "accuracy", "perplexity", "learning_rate", "tokens_per_second", "gradient_norm", "data_wait", "memory_bytes"];
+const HIDDEN = new Set(["tokens", "seconds"]);
+const DASHES = { train: [], validation: [6, 4], test: [2, 3] };
+const GROUPS = Object.keys(DASHES);
+
+const rank = (metric) => {
+  const place = ORDER.findIndex((known) => (known.endsWith(".") ? metric.startsWith(known) : metric === known));
+  return place < 0 ? ORDER.length : place;
+};
+
+// "train/loss" is metric "loss" of group "train"; an unknown group keeps its name in the title.
+function split(name) {
+  const cut = name.indexOf("/");
+  const group = name.slice(0, cut);
+  return GROUPS.includes(group) ? [group, name.slice(cut + 1)] : ["train", `${group} ${name.slice(cut + 1)}`];
+}
+
+// Exponential moving average with start-up correction (Adam's); gaps are passed over and stay gaps.
+export function smooth(values, weight) {
+  let mean = 0, seen = 0;
+  return values.map((value) => {
+    if (value === null) return null;
+    mean = weight * mean + (1 - weight) * value;
+    seen += 1;
+    return mean / (1 - weight ** seen);
+  });
+}
+
+export class Charts {
+  #cards = new Map();
+  #grid;
+  #dirty = new Set();
+  #visible = new Set();
+  #observer;
+  #frame = 0;
+
+  constructor(grid, onZoom) {
+    this.#grid = grid;
+    this.onZoom = onZoom;
+    this.#observer = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        this.#visible[isIntersecting ? "add" : "delete"](target);
+      }
+      this.#schedule();
+    }, { rootMargin: "200px" });
+  }
+
+  // runs: [{name, colour, series: Map}]; view: {smoothing, log, range: [start, stop] | null}
+  show(runs, view) {
+    const metrics = new Map();
+    for (const run of runs) {
+      for (const [name, series] of run.series) {
+        const [group, metric] = split(name);
+        if (HIDDEN.has(metric)) continue;
+        if (!metrics.has(metric)) metrics.set(metric, []);
+        metrics.get(metric).push({ run, group, series });
+      }
+    }
+    const names = [...metrics.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+    for (const [name, card] of this.#cards) if (!metrics.has(name)) this.#remove(name, card);
+    names.forEach((name, place) => this.#place(name, place));
+    for (const name of names) {
+      this.#cards.get(name).give(metrics.get(name), view);
+      this.#dirty.add(name);
+    }
+    this.#schedule();
+  }
+
+  redraw() {
+    for (const [name, card] of this.#cards) { card.recolour(); this.#dirty.add(name); }
+    this.#schedule();
+  }
+
+  #place(name, place) {
+    let card = this.#cards.get(name);
+    if (!card) {
+      card = new Card(name, this.onZoom);
+      this.#cards.set(name, card);
+      this.#observer.observe(card.element);
+    }
+    if (this.#grid.children[place] !== card.element) this.#grid.insertBefore(card.element, this.#grid.children[place] ?? null);
+  }
+
+  #remove(name, card) {
+    this.#observer.unobserve(card.element);
+    this.#visible.delete(card.element);
+    this.#cards.delete(name);
+    card.destroy();
+  }
+
+  #schedule() {
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    this.#frame = 0;
+    const start = performance.now();
+    for (const name of this.#dirty) {
+      const card = this.#cards.get(name);
+      if (card && !this.#visible.has(card.element)) continue;
+      card?.draw();
+      this.#dirty.delete(name);
+    }
+    performance.measure("nymph:draw", { start });
+  }
+}
+
+class Card {
+  #chart = null;
+  #lines = [];
+  #view = {};
+
+  constructor(metric, onZoom) {
+    this.metric = metric;
+    this.format = byMetric(metric);
+    const [text, unit] = title(metric);
+    this.element = document.createElement("article");
+    this.element.className = metric === "loss" ? "chart wide" : "chart";
+    const head = document.createElement("header");
+    const heading = Object.assign(document.createElement("h3"), { textContent: text });
+    this.key = Object.assign(document.createElement("div"), { className: "key" });
+    const save = Object.assign(document.createElement("button"), { type: "button", className: "save", textContent: "PNG" });
+    save.setAttribute("aria-label", `Save the chart ${text} as a picture`);
+    save.addEventListener("click", () => this.#save());
+    head.append(heading, Object.assign(document.createElement("span"), { className: "unit", textContent: unit ?? "" }), this.key, save);
+    this.plot = Object.assign(document.createElement("div"), { className: "plot" });
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("role", "img");
+    this.plot.append(this.canvas);
+    this.element.append(head, this.plot);
+    this.text = text;
+    this.#listen(onZoom);
+  }
+
+  give(lines, view) { this.#lines = lines; this.#view = view; }
+
+  draw() {
+    const chart = (this.#chart ??= this.#create());
+    chart.data.datasets = this.#lines.flatMap((line) => this.#datasets(line));
+    const { x, y } = chart.options.scales;
+    [x.min, x.max] = this.#view.range ?? [undefined, undefined];
+    y.type = this.#view.log ? "logarithmic" : "linear";
+    chart.update("none");
+    this.#describe();
+  }
+
+  recolour() {
+    if (!this.#chart) return;
+    this.#chart.destroy();
+    this.#chart = null;
+  }
+
+  destroy() { this.#chart?.destroy(); this.element.remove(); }
+
+  #datasets({ run, group, series }) {
+    const { smoothing } = this.#view;
+    const sparse = series.steps.length < 60 && group !== "train";
+    const smoothed = smoothing > 0 && group === "train";
+    const line = (values, width, colour, extra = {}) => ({
+      label: group === "train" ? run.name : `${run.name} (${group})`,
+      data: series.steps.map((step, i) => ({ x: step, y: values[i] })),
+      borderColor: colour, backgroundColor: colour, borderWidth: width, borderDash: DASHES[group], borderJoinStyle: "round",
+      pointRadius: sparse || series.steps.length === 1 ? 2.5 : 0, pointHitRadius: 0, pointHoverRadius: 4, ...extra,
+    });
+    if (!smoothed) return [line(series.values, 1.75, run.colour)];
+    const raw = line(series.values, 1, `${run.colour}38`, { pointHoverRadius: 0, raw: true });
+    return [raw, line(smooth(series.values, smoothing), 2, run.colour)];
+  }
+
+  #describe() {
+    const groups = [...new Set(this.#lines.map((line) => line.group))];
+    if (this.key.dataset.groups !== groups.join()) {
+      this.key.dataset.groups = groups.join();
+      const words = groups.length > 1 || groups[0] !== "train" ? groups : [];
+      this.key.replaceChildren(...words.map((word) => Object.assign(document.createElement("span"), {
+        textContent: word, className: word === "train" ? "" : "dashed" })));
+    }
+    const last = this.#lines.map(({ run, group, series }) => `${run.name} ${group} ${this.format(series.values.at(-1))}`);
+    this.canvas.setAttribute("aria-label", `${this.text} by step; latest: ${last.join(", ")}`);
+  }
+
+  #create() {
+    const style = getComputedStyle(document.documentElement);
+    const [soft, line, card, text] = ["--soft", "--line", "--card", "--text"].map((name) => style.getPropertyValue(name).trim());
+    const ticks = { color: soft, font: { size: 11 }, maxRotation: 0, autoSkipPadding: 14 };
+    const axis = { border: { display: false }, grid: { color: line, tickLength: 0 } };
+    return new Chart(this.canvas, {
+      type: "line",
+      data: { datasets: [] },
+      options: {
+        animation: false, parsing: false, normalized: true, maintainAspectRatio: false, spanGaps: false,
+        interaction: { mode: "nearest", axis: "x", intersect: false },
+        scales: {
+          x: { ...axis, type: "linear", grid: { display: false }, bounds: "data", ticks: { ...ticks, padding: 6, callback: (step) => number(step) } },
+          y: { ...axis, type: "linear", grace: "4%", ticks: { ...ticks, padding: 8, maxTicksLimit: 6, callback: (value) => this.format(value) } },
+        },
+        plugins: {
+          legend: { display: false },
+          tooltip: {
+            backgroundColor: card, titleColor: soft, bodyColor: text, borderColor: line, borderWidth: 1, padding: 10,
+            cornerRadius: 8, boxWidth: 8, boxHeight: 8, usePointStyle: true, titleFont: { weight: "500" },
+            filter: (item) => !item.dataset.raw,
+            callbacks: {
+              title: (items) => (items.length ? `Step ${whole(items[0].parsed.x)}` : ""),
+              label: (item) => ` ${item.dataset.label}: ${this.format(item.parsed.y)}`,
+            },
+          },
+        },
+      },
+    });
+  }
+
+  // Drag along the steps to zoom, double-click to return.
+  #listen(onZoom) {
+    let from = null, band = null;
+    const at = (event) => event.clientX - this.canvas.getBoundingClientRect().left;
+    this.canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || event.pointerType === "touch" || !this.#chart) return;
+      from = at(event);
+      this.canvas.setPointerCapture(event.pointerId);
+    });
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (from === null) return;
+      band ??= this.plot.appendChild(Object.assign(document.createElement("div"), { className: "band" }));
+      band.style.left = `${Math.min(from, at(event))}px`;
+      band.style.width = `${Math.abs(at(event) - from)}px`;
+    });
+    const finish = (event) => {
+      const [start, stop] = [Math.min(from, at(event)), Math.max(from, at(event))];
+      band?.remove();
+      if (from !== null && stop - start > 6 && event.type === "pointerup") {
+        const scale = this.#chart.scales.x;
+        onZoom([scale.getValueForPixel(start), scale.getValueForPixel(stop)]);
+      }
+      from = band = null;
+    };
+    this.canvas.addEventListener("pointerup", finish);
+    this.canvas.addEventListener("pointercancel", finish);
+    this.canvas.addEventListener("dblclick", () => onZoom(null));
+  }
+
+  #save() {
+    this.draw();
+    const picture = document.createElement("canvas");
+    [picture.width, picture.height] = [this.canvas.width, this.canvas.height];
+    const pen = picture.getContext("2d");
+    pen.fillStyle = getComputedStyle(this.element).backgroundColor;
+    pen.fillRect(0, 0, picture.width, picture.height);
+    pen.drawImage(this.canvas, 0, 0);
+    picture.toBlob((blob) => {
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${this.metric}.png` });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  }
+}

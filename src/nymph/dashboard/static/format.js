@@ -1,0 +1,51 @@
+// Numbers, times and names as people read them. Everything ends in textContent, never in HTML.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export function number(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1e4) return new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format(value);
+  if (size !== 0 && size < 1e-3) return value.toExponential(2).replace("e-", "e−");
+  return new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }).format(value);
+}
+
+export const whole = (value) => new Intl.NumberFormat("en").format(value);
+
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  let unit = 0;
+  while (value >= 1000 && unit < UNITS.length - 1) { value /= 1000; unit += 1; }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+export const moment = (seconds) =>
+  new Date(seconds * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+export const byMetric = (metric) => (metric.endsWith("bytes") ? bytes : metric === "data_wait" ? duration : number);
+
+const TITLES = {
+  loss: ["Loss"], accuracy: ["Accuracy"], perplexity: ["Perplexity"], learning_rate: ["Learning rate"],
+  gradient_norm: ["Gradient norm"], tokens_per_second: ["Tokens per second"], data_wait: ["Waiting for data", "per step"],
+  memory_bytes: ["Memory"], mfu: ["Model FLOPs utilisation"],
+};
+
+// [title, small print] of a chart.
+export function title(metric) {
+  if (TITLES[metric]) return TITLES[metric];
+  const [head, ...rest] = metric.split(".");
+  const words = (text) => text.replaceAll("_", " ");
+  if (head === "loss" && rest.length) return [`Loss: ${words(rest.join("."))}`];
+  const text = words(metric);
+  return [text.charAt(0).toUpperCase() + text.slice(1)];
+}
