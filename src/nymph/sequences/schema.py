@@ -4,6 +4,7 @@ Fixed-size lists cost bytes where a stream is absent (zstd takes them back on di
 tensor without touching a row. Legend: T context length, 640 = 8 frames x 80 log-mel bins.
 """
 
+import json
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Literal
@@ -25,6 +26,8 @@ VERSION_KEY = b"nymph.schema"
 TOKENIZER_KEY = b"nymph.tokenizer"
 OPTIONS_KEY = b"nymph.options"
 STATISTICS_KEY = b"nymph.statistics"
+VOCABULARY_KEY = b"nymph.vocabulary_size"
+SENTIMENTS_KEY = b"nymph.sentiments"
 
 TokenType = Literal["uint16", "int32"]
 
@@ -47,11 +50,11 @@ def row_schema(context_length: int, token_type: TokenType, metadata: Mapping[byt
         raise NymphError(f"token_type: expected 'uint16' or 'int32', got {token_type!r}")
 
     def per_position(value: pa.DataType, count: int = 1) -> pa.DataType:
-        return pa.list_(pa.field("item", value, nullable=False), count * context_length)
+        return pa.list_(pa.field("element", value, nullable=False), count * context_length)
 
     def vectors(width: int) -> pa.DataType:
-        vector = pa.list_(pa.field("item", pa.float16(), nullable=False), width)
-        return pa.list_(pa.field("item", vector, nullable=False))
+        vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
+        return pa.list_(pa.field("element", vector, nullable=False))
 
     types = {
         "tokens": per_position(pa.type_for_alias(token_type)),
@@ -62,7 +65,7 @@ def row_schema(context_length: int, token_type: TokenType, metadata: Mapping[byt
         "speaker": per_position(pa.int16()),
         "prosody": per_position(pa.float16(), PROSODY),
         "speaker_vector": vectors(SPEAKER),
-        "audio_position": pa.list_(pa.field("item", pa.uint32(), nullable=False)),
+        "audio_position": pa.list_(pa.field("element", pa.uint32(), nullable=False)),
         "audio": vectors(PATCH),
     }
     fields = [pa.field(name, kind, nullable=False) for name, kind in types.items()]
@@ -75,6 +78,23 @@ def context_length_of(schema: pa.Schema) -> int:
     if kind is None or not pa.types.is_fixed_size_list(kind):
         raise NymphError("not training rows: expected a column 'tokens' of fixed-size lists; run the parquet pipeline")
     return int(kind.list_size)
+
+
+def vocabulary_size_of(schema: pa.Schema) -> int:
+    """Ids that the rows' tokenizer has, audio units included."""
+    return int(_fact(schema, VOCABULARY_KEY))
+
+
+def sentiment_labels_of(schema: pa.Schema) -> tuple[str, ...]:
+    """The labels that the rows' sentiment classes stand for, in class order."""
+    return tuple(json.loads(_fact(schema, SENTIMENTS_KEY)))
+
+
+def _fact(schema: pa.Schema, key: bytes) -> str:
+    value = (schema.metadata or {}).get(key)
+    if value is None:
+        raise NymphError(f"the rows do not say their {key.decode()}; run the parquet pipeline again")
+    return value.decode()
 
 
 def check_schema(schema: pa.Schema, where: str) -> None:

@@ -62,7 +62,7 @@ def threads(records: Iterable[Record], options: ChatOptions, counts: ChatCounts 
     tally = counts if counts is not None else ChatCounts()
     for record in records:
         try:
-            found = list(_threads_of(record, options))
+            found = list(threads_of(record, options))
         except NymphError as error:
             tally.rejected[str(error)] += 1
             continue
@@ -126,7 +126,8 @@ def message_of(record: Record) -> Message:
     return Message(canonical_role(role), content)
 
 
-def _threads_of(record: Record, options: ChatOptions) -> Iterator[Thread]:
+def threads_of(record: Record, options: ChatOptions = ChatOptions()) -> Iterator[Thread]:
+    """The threads of one record, whatever their quality; NymphError where it is no chat or a role is unknown."""
     if "messages" in record:
         yield tuple(message_of(message) for message in record["messages"])
         return

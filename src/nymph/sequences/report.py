@@ -1,0 +1,33 @@
+"""What a folder of rows holds, counted from the rows' own record of where they came from."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from nymph.parquet import iter_parquet, open_parquet
+from nymph.sequences.schema import context_length_of
+from nymph.sequences.writer import ORIGINS
+
+
+def describe_rows(folder: str | Path) -> dict[str, Any]:
+    """Rows, padding share, and documents and positions by task and kind of utterance."""
+    documents: Counter[str] = Counter()
+    positions: Counter[str] = Counter()
+    rows, context_length = 0, 0
+    for shard in sorted(Path(folder).glob("*.parquet")):
+        with open_parquet(shard) as file:
+            context_length = context_length_of(file.schema_arrow)
+        for batch in iter_parquet(shard.parent / ORIGINS / shard.name, ["documents"]):
+            rows += batch.num_rows
+            for document in batch["documents"].flatten().to_pylist():
+                name = f"{document['task']}/{document['source']}"
+                documents[name] += 1
+                positions[name] += document["positions"]
+    used = sum(positions.values())
+    return {
+        "rows": rows,
+        "context_length": context_length,
+        "padding": round(1 - used / (rows * context_length), 4) if rows else 0.0,
+        "documents": dict(sorted(documents.items())),
+        "positions": dict(sorted(positions.items())),
+    }

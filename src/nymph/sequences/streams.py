@@ -1,0 +1,220 @@
+"""Streams of an utterance as segments: its words, its sound, both interleaved, and what describes them.
+
+A stream an utterance does not have is an empty list; whether a document can do without it is the builder's question.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nymph.sequences.alignment import token_seconds, token_words
+from nymph.sequences.document import ABSENT, Segment
+from nymph.sequences.features import SpanFeatures
+from nymph.sequences.schema import SECONDS_PER_PATCH, Modality
+from nymph.sequences.statistics import FeatureStatistics
+from nymph.sequences.tasks import Feature, Stream
+from nymph.text.prosody import prosody_ids
+from nymph.text.tokenizer import Tokenizer
+from nymph.text.vocabulary import (
+    AUDIO,
+    AUDIO_END,
+    AUDIO_START,
+    END_OF_TURN,
+    IMAGE,
+    IMAGE_END,
+    IMAGE_START,
+    SPEAKER_TURN,
+    language_token,
+    role_token,
+    sentiment_token,
+)
+
+Utterance = Mapping[str, Any]
+Frames = Callable[[Mapping[str, Any]], "pa.Table | None"]
+"""From an utterance's `frames` ({"file", "start", "stop"}) to those rows of the file; None where there are none."""
+Units = Callable[[NDArray[np.float16]], NDArray[np.int64]]
+"""From standardised mel patches [k,640] to an audio unit each [k]."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every utterance is read with."""
+
+    tokenizer: Tokenizer
+    statistics: FeatureStatistics
+    frames: Frames = lambda reference: None
+    units: Units | None = None
+
+
+class UtteranceStreams:
+    """One utterance; its tokens and features are made once, whatever the number of tasks."""
+
+    def __init__(self, utterance: Utterance, tools: Tools) -> None:
+        self.utterance = utterance
+        self._tools = tools
+        self._tokenizer = tools.tokenizer
+        vector = utterance.get("speaker_vector")
+        self._speaker = None if vector is None else np.array(vector, np.float16)
+        sentiment = utterance.get("sentiment")
+        labels = self._tokenizer.extras.special_tokens
+        self._sentiment = ABSENT if sentiment is None else labels.sentiment_class(sentiment["label"])
+
+    def stream(self, name: Stream, weight: float, carries: tuple[Feature, ...]) -> list[Segment]:
+        """The segments of a stream, empty where the utterance has none."""
+        makers: dict[Stream, Callable[[], list[Segment]]] = {
+            "text": lambda: self._text(carries),
+            "audio": self._audio,
+            "interleaved": self._interleaved,
+            "turns": lambda: self._turn(carries),
+            "prosody": lambda: self._controls(prosody_ids(self.utterance.get("prosody"), self._tokenizer)),
+            "sentiment": self._sentiment_token,
+            "speaker": self._speaker_token,
+            "language": self._language_token,
+            "image": self._image_slot,
+        }
+        return [replace(segment, weight=weight * segment.weight) for segment in makers[name]()]
+
+    @cached_property
+    def ids(self) -> NDArray[np.uint32]:
+        """The tokens of the text."""
+        return self._tokenizer.encode_array(self.utterance["text"])
+
+    @cached_property
+    def _token_bytes(self) -> NDArray[np.int32]:
+        return self._tokenizer.byte_lengths[self.ids]
+
+    @cached_property
+    def _seconds(self) -> NDArray[np.float32]:
+        return token_seconds(self.utterance["text"], self.utterance.get("words") or (), self._token_bytes)
+
+    @cached_property
+    def _features(self) -> SpanFeatures | None:
+        reference = self.utterance.get("frames")
+        table = None if reference is None else self._tools.frames(reference)
+        if reference is None or table is None or not table.num_rows:
+            return None
+        rate = (self.utterance.get("prosody") or {}).get("rate_syllables_per_s")
+        return SpanFeatures(table, reference["start"], rate, self._tools.statistics)
+
+    @cached_property
+    def _patches(self) -> tuple[Segment, NDArray[np.float32]] | None:
+        """All mel patches as one audio segment, units counting as targets and placeholders not."""
+        if self._features is None:
+            return None
+        audio, prosody, seconds = self._features.patches()
+        count, units = len(audio), self._tools.units
+        tokens = np.full(count, self._tokenizer.id(AUDIO))
+        if units is not None and self._tokenizer.extras.audio_units:
+            tokens = self._tokenizer.id("<|unit:0|>") + units(audio)
+        segment = Segment(
+            tokens=tokens,
+            modality=Modality.AUDIO,
+            weight=0.0 if units is None else 1.0,
+            sentiment=self._sentiment,
+            speaker=self._speaker,
+            prosody=prosody,
+            audio=audio,
+            audio_at=np.arange(count),
+            seconds=seconds,
+        )
+        return segment, seconds
+
+    def _controls(self, ids: list[int]) -> list[Segment]:
+        return [Segment(np.array(ids), Modality.CONTROL, 1.0)] if ids else []
+
+    def _control(self, token: str) -> list[Segment]:
+        return self._controls([self._tokenizer.id(token)])
+
+    def _text(self, carries: tuple[Feature, ...]) -> list[Segment]:
+        if not len(self.ids):
+            return []
+        segment = Segment(self.ids, Modality.TEXT, 1.0, seconds=self._seconds)
+        if "sentiment" in carries:
+            segment = replace(segment, sentiment=self._sentiment)
+        if "speaker" in carries:
+            segment = replace(segment, speaker=self._speaker)
+        if self._features is None or not {"audio", "prosody"} & set(carries):
+            return [segment]
+        audio, at, prosody = self._features.spans(self._seconds)
+        if "audio" in carries:
+            segment = replace(segment, audio=audio, audio_at=at)
+        return [replace(segment, prosody=prosody) if "prosody" in carries else segment]
+
+    def _audio(self) -> list[Segment]:
+        if self._patches is None:
+            return []
+        return [*self._control(AUDIO_START), self._patches[0], *self._control(AUDIO_END)]
+
+    def _interleaved(self) -> list[Segment]:
+        """Each word's sound, then the word; sound between words goes with the word that follows it."""
+        if self._patches is None or not np.isfinite(self._seconds).any():
+            return []
+        owner, spans = token_words(self.utterance["text"], self.utterance["words"], self._token_bytes)
+        audio, seconds = self._patches
+        ends = np.maximum.accumulate(np.nan_to_num(spans[:, 1], nan=-np.inf))
+        patch_cuts = np.searchsorted(seconds[:, 0] + SECONDS_PER_PATCH / 2, ends)
+        patch_cuts[-1] = len(seconds)
+        token_cuts = np.searchsorted(owner, np.arange(len(spans)), side="right")
+        segments, patch, token = self._speaker_token(), 0, 0
+        text = self._text(("prosody", "sentiment", "speaker"))[0]
+        for patch_end, token_end in zip(patch_cuts.tolist(), token_cuts.tolist(), strict=True):
+            segments += [_part(audio, patch, patch_end), _part(text, token, token_end)]
+            patch, token = max(patch, patch_end), token_end
+        return [segment for segment in segments if len(segment.tokens)]
+
+    def _turn(self, carries: tuple[Feature, ...]) -> list[Segment]:
+        """A turn by the chat template, of which only what the assistant says, and its end, counts.
+
+        Where people talk and nobody is the assistant, `<|speaker_turn|>` opens the turn and all of it counts.
+        """
+        role = self.utterance.get("role")
+        opening = self._speaker_token() if role is None else self._control(role_token(role))
+        if not opening or not len(self.ids):
+            return []
+        counts = 1.0 if role in (None, "assistant") else 0.0
+        opening = [replace(segment, weight=1.0 if role is None else 0.0) for segment in opening]
+        said = [*self._text(carries), *self._control(END_OF_TURN)]
+        return [*opening, *(replace(segment, weight=counts) for segment in said)]
+
+    def _sentiment_token(self) -> list[Segment]:
+        sentiment = self.utterance.get("sentiment")
+        return [] if sentiment is None else self._control(sentiment_token(sentiment["label"]))
+
+    def _speaker_token(self) -> list[Segment]:
+        """The speaker's vector under `<|speaker_turn|>`; who speaks next is announced by the token alone."""
+        if self._speaker is None and self.utterance.get("speaker") is None:
+            return []
+        return [replace(segment, speaker=self._speaker) for segment in self._control(SPEAKER_TURN)]
+
+    def _language_token(self) -> list[Segment]:
+        token = language_token(self.utterance.get("language") or "")
+        return self._control(token) if self._tokenizer.has(token) else []
+
+    def _image_slot(self) -> list[Segment]:
+        """The place of an image, for utterances that name one; its pixels are not in the row yet."""
+        if not self.utterance.get("image"):
+            return []
+        slot = Segment(np.array([self._tokenizer.id(IMAGE)]), Modality.IMAGE)
+        return [*self._control(IMAGE_START), slot, *self._control(IMAGE_END)]
+
+
+def _part(segment: Segment, start: int, stop: int) -> Segment:
+    """Positions `start` to `stop` of a segment; features by position go along."""
+    span = slice(start, max(start, stop))
+    audio, at = segment.audio, segment.audio_at
+    if audio is not None and at is not None:
+        inside = (at >= span.start) & (at < span.stop)
+        audio, at = audio[inside], at[inside] - start
+    return replace(
+        segment,
+        tokens=segment.tokens[span],
+        prosody=None if segment.prosody is None else segment.prosody[span],
+        seconds=None if segment.seconds is None else segment.seconds[span],
+        audio=audio,
+        audio_at=at,
+    )
