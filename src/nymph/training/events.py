@@ -8,6 +8,7 @@ A reader may meet an unfinished last line; it is not an event until its newline 
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +30,14 @@ class EventLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         self._sequence = _repair(self._descriptor) + 1
+        self._lock = threading.Lock()
 
     def write(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Append one event and return it, with `seq`, `time` (unix seconds) and `kind` first."""
-        event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **finite(fields)}
-        _write_all(self._descriptor, json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-        self._sequence += 1
+        """Append one event and return it, with `seq`, `time` (unix seconds) and `kind` first. Any thread may."""
+        with self._lock:
+            event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **finite(fields)}
+            _write_all(self._descriptor, json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            self._sequence += 1
         if kind in DURABLE:
             os.fsync(self._descriptor)
         return event

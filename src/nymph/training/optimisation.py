@@ -64,12 +64,11 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
         tensor.copy_(tensors[name])
 
 
-def non_finite(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Names of weights and optimizer tensors that hold NaN or Inf: such a parameter would never move again."""
-    tensors = {**dict(model.named_parameters()), **optimizer_tensors(model, optimizer)}
-    names = list(tensors)
-    norms = torch.stack(torch._foreach_norm([tensors[name].detach().float() for name in names], float("inf")))
-    return [name for name, norm in zip(names, norms.tolist(), strict=True) if not abs(norm) < float("inf")]
+def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that hold NaN or Inf: a weight whose optimizer state does would never move again."""
+    floats = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    norms = torch.stack([norm.float() for norm in torch._foreach_norm(list(floats.values()), float("inf"))])
+    return [name for name, norm in zip(floats, norms.tolist(), strict=True) if not abs(norm) < float("inf")]
 
 
 def _group(parameters: list[Tensor], factor: float, decays: bool, options: Optimiser) -> dict[str, object]:

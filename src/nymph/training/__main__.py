@@ -1,0 +1,59 @@
+"""`python -m nymph.training job.json`, also under torchrun. Prints the report as one JSON line."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from nymph.errors import NymphError
+from nymph.training.job import Job
+from nymph.training.loop import train
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the job of the command line; the exit status."""
+    try:
+        report = train(job_of(_parser().parse_args(arguments)))
+    except NymphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(report.to_dict()))
+    return 0
+
+
+def job_of(options: argparse.Namespace) -> Job:
+    """The job file's job, or one that reads from a server as `--host H --port 9090 --file_list a.parquet`."""
+    if options.job and options.file_list:
+        raise NymphError("a job file and --file_list were both given; choose one")
+    if options.job:
+        return Job.read(options.job)
+    if not options.file_list:
+        raise NymphError("nothing to train: give a job file, or --host, --port and --file_list")
+    if len(options.file_list) > 1:
+        raise NymphError("--file_list takes one table: put the shards in one folder and give the folder's name")
+    table = Path(options.file_list[0]).with_suffix("").as_posix()
+    run = Path(options.run_directory)
+    job = Job(
+        train_rows=f"grpc://{options.host}:{options.port}/{table}",
+        run_directory=str(run),
+        checkpoint_directory=str(run / "checkpoints"),
+    )
+    return replace(job, steps=options.steps)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m nymph.training", description=__doc__)
+    parser.add_argument("job", nargs="?", help="job file (JSON)")
+    parser.add_argument("--host", default="127.0.0.1", help="Flight server that holds the rows")
+    parser.add_argument("--port", type=int, default=9090)
+    parser.add_argument("--file_list", nargs="+", metavar="TABLE", help="tables on that server")
+    parser.add_argument("--run_directory", default="runs/training", help="where events and checkpoints go")
+    parser.add_argument("--steps", type=int, default=Job.steps)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

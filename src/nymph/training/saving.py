@@ -1,0 +1,115 @@
+"""Writing checkpoints without stopping the training.
+
+`save` copies the tensors into buffers allocated once and returns; a thread at low priority hashes, writes and fsyncs
+them. It costs the state's size in host memory once more, and a save that finds the one before unfinished waits for
+it. A failed write is reported and leaves older checkpoints as they are.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nymph.errors import NymphError
+from nymph.training.checkpoint import Snapshot, prune, write_checkpoint
+from nymph.training.optimisation import non_finite
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint on disk, or why there is none."""
+
+    step: int
+    path: Path | None
+    bytes: int
+    seconds: float
+    """From the call of `save` to the rename."""
+    best: bool
+    error: str = ""
+
+
+class Saver:
+    """Writes the checkpoints of one run, one at a time.
+
+    Args:
+        directory: Of the run's checkpoints.
+        keep_last: Checkpoints kept besides the best.
+        tensors: The live model and optimizer tensors by name, the same at every save.
+        report: Told of each finished or failed write, from the writing thread if `asynchronous`.
+        asynchronous: Copy and write in a thread, or write at once.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        keep_last: int,
+        tensors: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Tensor]]],
+        report: Callable[[Saved], None],
+        asynchronous: bool = True,
+    ) -> None:
+        self._directory, self._keep_last, self._report = directory, keep_last, report
+        self._tensors, self._asynchronous = tensors, asynchronous
+        self._staged: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+        self._thread: threading.Thread | None = None
+        if asynchronous:
+            self._staged = _like(tensors()[0]), _like(tensors()[1])
+
+    def save(self, state: Mapping[str, Any], config: Mapping[str, Any], best: bool = False) -> None:
+        """Save the tensors as they are now, with `state` (which holds `step`) and `config`."""
+        begin = time.perf_counter()
+        self.wait()
+        model, optimizer = self._tensors()
+        if self._staged is None:
+            self._write(Snapshot(state["step"], model, optimizer, state, config), begin, best)
+            return
+        for live, staged in zip((model, optimizer), self._staged, strict=True):
+            _copy(live, staged)
+        snapshot = Snapshot(state["step"], *self._staged, state, config)
+        self._thread = threading.Thread(target=self._write_gently, args=(snapshot, begin, best), name="nymph-saver")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return once the last checkpoint is on disk, or has failed."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _write_gently(self, snapshot: Snapshot, begin: float, best: bool) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # Linux: of this thread alone
+        torch.set_num_threads(1)
+        self._write(snapshot, begin, best)
+
+    def _write(self, snapshot: Snapshot, begin: float, best: bool) -> None:
+        try:
+            _refuse_non_finite(snapshot)
+            path = write_checkpoint(self._directory, snapshot)
+            prune(self._directory, self._keep_last)
+        except (OSError, NymphError) as error:
+            seconds = time.perf_counter() - begin
+            self._report(Saved(snapshot.step, None, snapshot.bytes, seconds, best, str(error)))
+            return
+        self._report(Saved(snapshot.step, path, snapshot.bytes, time.perf_counter() - begin, best))
+
+
+def _like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Buffers for copies, their pages touched now rather than during the first save."""
+    pinned = any(tensor.is_cuda for tensor in tensors.values())
+    return {name: torch.zeros(tensor.shape, dtype=tensor.dtype, pin_memory=pinned) for name, tensor in tensors.items()}
+
+
+def _refuse_non_finite(snapshot: Snapshot) -> None:
+    """A state with NaN or Inf must not push a good one out of the last ones kept."""
+    for tensors in (snapshot.model, snapshot.optimizer):
+        if names := non_finite(tensors):
+            raise NymphError(f"NaN or Inf in {names[0]!r} and {len(names) - 1} more tensors")
+
+
+def _copy(live: Mapping[str, Tensor], staged: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        torch._foreach_copy_([staged[name] for name in live], list(live.values()))

@@ -1,0 +1,150 @@
+"""One optimiser update: forward and backward of every micro-batch, one gradient, one decision whether to use it.
+
+Losses are divided by target counts over all micro-batches and ranks before the backward pass, so that accumulation,
+ranks and uneven batches give the gradient of one big batch. Every rank takes the same decision from the same numbers.
+The cost of being able to leave an update out is one synchronisation with the device a step.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from nymph.model.config import ObjectiveConfig
+from nymph.model.multimodal import MultimodalModel
+from nymph.model.objectives import compute
+from nymph.training.data import MicroBatch, StepRows
+from nymph.training.devices import autocast
+from nymph.training.world import World
+
+Accept = Callable[[float, float], str | None]
+"""From loss and gradient norm to the reason for leaving the update out, or None."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one update was."""
+
+    loss: float
+    """Weighted sum of the objectives' mean losses; NaN where there was no target at all."""
+    losses: dict[str, float]
+    """Mean loss of each objective that had targets, unweighted."""
+    targets: dict[str, float]
+    """Targets of each objective over all ranks."""
+    gradient_norm: float
+    tokens: int
+    """Positions but padding over all ranks."""
+    skipped: str | None
+    """Why the update was left out."""
+
+
+class Objectives(nn.Module):
+    """The losses of a batch as one module's forward, which is what DistributedDataParallel can wrap."""
+
+    def __init__(self, model: MultimodalModel, config: ObjectiveConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+        losses = compute(self.model, batch, self.config, torch.Generator().manual_seed(seed))
+        sums = {name: losses[name][0] for name in self.config.weights()}
+        if not any(loss.requires_grad for loss in sums.values()):  # no target here, but perhaps on another rank
+            anchor = next(parameter for parameter in self.parameters() if parameter.requires_grad)
+            sums = {name: loss + 0.0 * anchor.sum() for name, loss in sums.items()}
+        return sums
+
+
+class Stepper:
+    """Makes updates of one model."""
+
+    def __init__(
+        self,
+        model: MultimodalModel,
+        objectives: ObjectiveConfig,
+        optimizer: torch.optim.Optimizer,
+        world: World,
+        precision: str = "fp32",
+        clip: float = 1.0,
+    ) -> None:
+        self.optimizer, self._world, self._precision = optimizer, world, precision
+        self._weights = objectives.weights()
+        self._clip = clip or math.inf
+        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.scaler = torch.amp.grad_scaler.GradScaler(world.device.type, enabled=precision == "fp16")
+        self.losses: nn.Module = _wrapped(Objectives(model, objectives), world)
+        self.updating = False
+        """True while the update itself runs: weights are then neither of the step before nor of this one."""
+        self._spare: MicroBatch | None = None
+
+    def __call__(self, rows: StepRows, accept: Accept) -> StepResult:
+        """Train on one step's rows. `accept` is asked after the backward pass, with the global loss and norm."""
+        targets, tokens = self._global_targets(rows)
+        sums = self._backward(rows, targets)
+        self.scaler.unscale_(self.optimizer) if self.scaler.is_enabled() else None
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
+        numbers = self._world.sum(sums.tolist())
+        losses = {name: s / targets[name] for name, s in zip(targets, numbers, strict=True) if targets[name]}
+        loss = sum(self._weights[name] * value for name, value in losses.items()) if losses else math.nan
+        reason = self._update(loss, float(norm), accept)
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepResult(loss, losses, targets, float(norm), tokens, reason)
+
+    def _global_targets(self, rows: StepRows) -> tuple[dict[str, float], int]:
+        mine = [sum(micro.targets[name] for micro in rows.micro) for name in self._weights]
+        tokens = float(sum(int((micro.batch["document"] > 0).sum()) for micro in rows.micro))
+        *counts, total = self._world.sum([*mine, tokens])
+        return dict(zip(self._weights, counts, strict=True)), int(total)
+
+    def _backward(self, rows: StepRows, targets: Mapping[str, float]) -> Tensor:
+        """Accumulate gradients; the sums of losses of this rank, in the order of `targets`."""
+        sums = torch.zeros(len(targets), device=self._world.device)
+        micro = rows.micro or self._padding()
+        for index, part in enumerate(micro):
+            with self._synchronised(index == len(micro) - 1):
+                batch = {name: tensor.to(self._world.device, non_blocking=True) for name, tensor in part.batch.items()}
+                with autocast(self._precision, self._world.device):
+                    losses = self.losses(batch, part.seed)
+                share = float(bool(rows.micro))
+                total = self._weighted(losses, targets) * (share * self._world.size)  # DDP takes the mean over ranks
+                self.scaler.scale(total).backward()
+            sums += share * torch.stack([losses[name].detach() for name in targets])
+        self._spare = micro[-1]
+        return sums
+
+    def _padding(self) -> tuple[MicroBatch, ...]:
+        """Rows to multiply by zero on a rank without any: gradients are exchanged only in a backward pass."""
+        if self._spare is None:
+            raise AssertionError("the first step has rows for every rank")
+        return (self._spare,)
+
+    def _weighted(self, losses: Mapping[str, Tensor], targets: Mapping[str, float]) -> Tensor:
+        """Weighted mean losses. An objective without targets is multiplied by zero, so that its part of the graph
+        still takes part in the exchange of gradients."""
+        return torch.stack(
+            [losses[name] * (self._weights[name] / targets[name] if targets[name] else 0.0) for name in targets]
+        ).sum()
+
+    def _update(self, loss: float, norm: float, accept: Accept) -> str | None:
+        reason = accept(loss, norm)
+        self.updating = True
+        if reason is None:
+            self.scaler.step(self.optimizer)
+        if self.scaler.is_enabled():
+            self.scaler.update()
+        self.updating = False
+        return reason
+
+    def _synchronised(self, last: bool) -> AbstractContextManager[None]:
+        if last or not isinstance(self.losses, DistributedDataParallel):
+            return nullcontext()
+        return self.losses.no_sync()
+
+
+def _wrapped(objectives: Objectives, world: World) -> nn.Module:
+    if world.size == 1:
+        return objectives
+    return DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
