@@ -13,7 +13,7 @@ import numpy.typing as npt
 HOP = 160
 """Samples between frames: 10 ms at 16 kHz."""
 
-BATCH = 256
+BATCH = 128
 """Frames handled at once: enough to amortise Python, few enough that spectra stay in cache."""
 
 Samples = npt.NDArray[np.float32]
