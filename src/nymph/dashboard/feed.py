@@ -42,6 +42,8 @@ class Feed:
     _summaries: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _states: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     _dirty: bool = False
+    _left_at: int = 0
+    """Version at which a run was last taken away."""
     _subscribers: set[asyncio.Event] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Feed:
         logs = {log.parent.name: log for log in sorted(self.directory.glob(f"*/{EVENTS}"))}
         for name in self.runs.keys() - logs.keys():
             del self.runs[name], self._summaries[name], self._states[name]
+            self._left_at = self.version + 1
             self._dirty = True
         for name, log in logs.items():
             if name not in self.runs or self.runs[name].replaced():
@@ -93,7 +96,7 @@ class Feed:
         ]
         places = {part["run"]: (part["run"], part["generation"], part["seq"]) for part in points}
         watched = tuple(places.get(place[0], place) for place in cursor.watched)
-        if not changed and not points and cursor.version:
+        if not changed and not points and cursor.version >= max(1, self._left_at):
             return None, watched
         body = {"version": version, "names": sorted(self.runs), "runs": changed, "points": points}
         return json.dumps(body, separators=(",", ":"), allow_nan=False), watched

@@ -13,8 +13,8 @@ from nymph.tracking.metrics import numbers
 from nymph.training.events import EVENTS, EventReader, finite
 
 READ_BYTES = 1 << 20
-HISTORY_POINTS = 2000
-"""Points a metric is drawn with; a chart is seldom wider than that many pixels."""
+HISTORY_POINTS = 1200
+"""Points a metric is drawn with: a highest and a lowest for each pixel of a chart 600 wide."""
 SILENCE_SECONDS = 60.0
 _KEPT = 200
 

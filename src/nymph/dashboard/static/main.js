@@ -101,7 +101,7 @@ function zoom(range) {
   showCharts();
 }
 
-// The history is a picture in 2000 points; a zoomed stretch is fetched again, as fine as it can be shown.
+// The history is a picture in 1200 points; a zoomed stretch is fetched again, as fine as it can be shown.
 async function fetchDetails() {
   if (Date.now() - detailsAt < DETAIL_EVERY) return;
   detailsAt = Date.now();

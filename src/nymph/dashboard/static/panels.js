@@ -122,15 +122,16 @@ export function showEvents(runs) {
     make("span", { className: "about", textContent: where(event) }),
   ] })));
   $("checkpoints").hidden = !checkpoints.length;
-  render($("checkpoint-rows"), checkpoints, () => checkpoints.map(checkpointRow));
+  const best = new Set(runs.map((run) => run.checkpoints.findLast((event) => event.best)?.seq));
+  render($("checkpoint-rows"), checkpoints, () => checkpoints.map((event) => checkpointRow(event, best.has(event.seq))));
   $("samples").hidden = !samples.length;
   render($("sample-list"), samples, () => samples.map((event) => make("li", { className: "sample", children: [
     event.text ?? "", make("span", { className: "about", textContent: where(event) })] })));
 }
 
-function checkpointRow(event) {
+function checkpointRow(event, best) {
   const step = make("td", { textContent: whole(event.step ?? 0) });
-  if (event.best) step.append(make("span", { className: "best", textContent: "best" }));
+  if (best) step.append(make("span", { className: "best", textContent: "best" }));
   const cells = [event.run, step, bytes(event.bytes), duration(event.seconds), event.path ?? ""];
   return make("tr", { children: cells.map((cell) => (cell instanceof Node ? cell : make("td", { textContent: cell }))) });
 }
