@@ -55,6 +55,11 @@ class MixCounts:
         self.positions[key] += len(document)
         self.targets[key] += int(np.count_nonzero(document.loss_weight))
 
+    def merge(self, other: "MixCounts") -> None:
+        """Add what another process counted."""
+        for name in ("documents", "positions", "targets", "divided", "skipped"):
+            getattr(self, name).update(getattr(other, name))
+
 
 def build_documents(
     utterances: Iterable[Utterance],

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nymph.sequences.schema import MEL_BINS, PROSODY
+from nymph.errors import NymphError
+from nymph.sequences.schema import MEL_BINS, PROSODY, STATISTICS_KEY
 
 _LEAST_DEVIATION = 1e-3
 """A constant feature is left as it is rather than blown up."""
@@ -55,6 +56,14 @@ def fit_statistics(spans: Iterable[tuple[pa.Table, float | None]]) -> FeatureSta
         *mel.result(plain.mel_mean, plain.mel_deviation),
         *prosody.result(plain.prosody_mean, plain.prosody_deviation),
     )
+
+
+def statistics_of(schema: pa.Schema) -> FeatureStatistics:
+    """What standardised the features of a table of rows; NymphError where it does not say."""
+    stored = (schema.metadata or {}).get(STATISTICS_KEY)
+    if stored is None:
+        raise NymphError("the rows do not say how their features were standardised; run the parquet pipeline again")
+    return FeatureStatistics.from_json(stored)
 
 
 def frame_matrix(table: pa.Table) -> NDArray[np.float32]:

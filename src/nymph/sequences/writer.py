@@ -106,14 +106,6 @@ def common_tokenizer(schemas: Sequence[pa.Schema]) -> str:
     return found.pop()
 
 
-def statistics_of(schema: pa.Schema) -> FeatureStatistics:
-    """The statistics that standardised a table's features."""
-    stored = (schema.metadata or {}).get(STATISTICS_KEY)
-    if stored is None:
-        raise NymphError("the rows do not say how their features were standardised; run the parquet pipeline again")
-    return FeatureStatistics.from_json(stored)
-
-
 class _Buffer:
     """Rows waiting to fill a group."""
 

@@ -7,6 +7,7 @@ Columns go through tiktoken where it is installed (several times the speed at eq
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,10 @@ class Tokenizer:
             )
         return tokenizer
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process as JSON; there it is built once, however often it arrives."""
+        return _revive, (self.backend.to_str(), json.dumps(asdict(self.extras)))
+
     def _token_bytes(self) -> Iterator[bytes]:
         table, plain = byte_of(), self._controls | set(self.extras.special_tokens.punctuation)
         for token in sorted(self._ids, key=self._ids.__getitem__):
@@ -183,6 +188,11 @@ def train_tokenizer(texts: Iterable[str], options: TokenizerOptions | None = Non
     """Train byte-level BPE on a stream of texts. A tiny corpus gives a small vocabulary, an empty one NymphError."""
     chosen = options or TokenizerOptions()
     return Tokenizer(train_backend(texts, chosen), Extras(chosen.special_tokens))
+
+
+@lru_cache(maxsize=2)
+def _revive(backend: str, extras: str) -> Tokenizer:
+    return Tokenizer(FastTokenizer.from_str(backend), _extras(json.loads(extras)))
 
 
 def _extras(stored: dict[str, Any]) -> Extras:

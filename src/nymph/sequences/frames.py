@@ -1,0 +1,60 @@
+"""The frame files of recordings, read a span at a time, so that a ten-hour recording costs what an utterance costs."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nymph.errors import NymphError
+
+COLUMNS = ["log_mel", "energy_db", "f0_hz", "voiced"]
+
+
+class FramesFolder:
+    """Calling it with an utterance's `frames` gives those rows. Picklable: workers open files of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, reference: Mapping[str, Any]) -> pa.Table:
+        """Rows `start` to `stop` of the file; NymphError where it is missing, damaged or too short."""
+        start, stop = reference["start"], reference["stop"]
+        path = self.folder / reference["file"]
+        if path.parent != self.folder:
+            raise NymphError(f"frames file {reference['file']!r}: expected a name without folders")
+        try:
+            table, first = _groups(str(path), start, stop)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise NymphError(f"frames of {path.name} cannot be read ({reason}); run the features pipeline") from error
+        if first + table.num_rows < stop:
+            raise NymphError(
+                f"{path.name}: expected {stop} frames, got {first + table.num_rows}; run the features pipeline again"
+            )
+        return table.slice(start - first, stop - start)
+
+
+def _groups(path: str, start: int, stop: int) -> tuple[pa.Table, int]:
+    """The row groups that hold rows `start` to `stop`, and the first row of them."""
+    file, edges = _open(path)
+    wanted = [g for g in range(len(edges) - 1) if edges[g] < stop and edges[g + 1] > start]
+    if not wanted:
+        return file.schema_arrow.empty_table(), int(edges[-1])
+    return _read(path, wanted[0], wanted[-1] + 1), int(edges[wanted[0]])
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, first: int, stop: int) -> pa.Table:
+    """Neighbouring utterances share row groups; the last few stay decoded."""
+    return _open(path)[0].read_row_groups(list(range(first, stop)), columns=COLUMNS, use_threads=False)
+
+
+@lru_cache(maxsize=2)
+def _open(path: str) -> tuple[pq.ParquetFile, Any]:
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    return file, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

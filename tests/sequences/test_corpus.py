@@ -1,0 +1,150 @@
+"""A corpus becomes shards that are whole, checked, the same for any number of processes, and readable again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from nymph.errors import NymphError
+from nymph.files import sha256_file
+from nymph.sequences.corpus import SequenceCorpus, SequenceOptions
+from nymph.sequences.documents import MixOptions
+from nymph.sequences.frames import FramesFolder
+from nymph.sequences.inspect import mel_picture, read_rows, render
+from nymph.sequences.schema import check_schema
+from nymph.sequences.statistics import FeatureStatistics, statistics_of
+from nymph.sequences.tasks import TASKS
+from nymph.sequences.writer import ShardOptions, common_tokenizer
+from nymph.text.tokenizer import Tokenizer, train_tokenizer
+
+from .conftest import FRAMES, frames_of, make_utterance
+
+OPTIONS = SequenceOptions(context_length=256, shards=ShardOptions(rows_per_group=2, rows_per_shard=4))
+
+
+@pytest.fixture(scope="module")
+def folder(utterances: list[dict[str, Any]], tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sequences")
+    SequenceCorpus(utterances, tokenizer, frames_of, OPTIONS).write(path)
+    return path
+
+
+def shards(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256_file(path) for path in sorted(folder.rglob("*.parquet"))}
+
+
+def test_two_processes_write_the_same_bytes_as_one(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    many = [make_utterance(f"{k:032x}", k % 5) for k in range(60)]
+    for utterance in many:
+        pq.write_table(FRAMES.slice(0, 500), tmp_path / utterance["frames"]["file"])
+    for workers in (1, 2):
+        corpus = SequenceCorpus(many, tokenizer, FramesFolder(tmp_path), OPTIONS, workers=workers)
+        corpus.write(tmp_path / str(workers))
+    assert shards(tmp_path / "2") == shards(tmp_path / "1")
+    assert len(shards(tmp_path / "1")) > 6
+
+
+def test_every_shard_says_what_made_it(folder: Path, tokenizer: Tokenizer) -> None:
+    schemas = [pq.read_schema(path) for path in folder.glob("*/*.parquet")]
+    for schema in schemas:
+        check_schema(schema, "a shard")
+    assert common_tokenizer(schemas) == tokenizer.fingerprint
+    assert statistics_of(schemas[0]) != FeatureStatistics()
+
+
+def test_rows_of_two_tokenizers_are_refused(folder: Path, utterances: list[dict[str, Any]]) -> None:
+    other = SequenceCorpus(utterances, train_tokenizer(["other words"] * 3), frames_of, OPTIONS)
+    with pytest.raises(NymphError, match="different tokenizers"):
+        common_tokenizer([pq.read_schema(folder / "train" / "00000.parquet"), other.schema])
+
+
+def test_shards_and_row_groups_have_the_chosen_size(folder: Path) -> None:
+    first = pq.ParquetFile(folder / "train" / "00000.parquet").metadata
+    assert (first.num_rows, first.num_row_groups) == (4, 2)
+    assert first.row_group(0).column(0).statistics is not None
+
+
+def test_a_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
+    damaged = bytearray((folder / "train" / "00000.parquet").read_bytes())
+    damaged[len(damaged) // 3] ^= 4
+    (tmp_path / "x.parquet").write_bytes(damaged)
+    with pytest.raises(OSError, match="CRC"):
+        pq.ParquetFile(tmp_path / "x.parquet", page_checksum_verification=True).read()
+
+
+def test_an_utterance_comes_back_with_its_text_and_times(
+    folder: Path, tokenizer: Tokenizer, utterances: list[dict[str, Any]]
+) -> None:
+    train = [document for row in read_rows(folder / "train", tokenizer, 0, 1000) for document in row.documents]
+    by_id = {u["id"]: u for u in utterances}
+    transcribed = [document for document in train if document.task == "transcribe"]
+    assert transcribed
+    for document in transcribed:
+        said = by_id[document.id]
+        spoken = [run for run in document.runs if run.modality == "text" and run.weight > 0]
+        assert document.target_text == said["text"]
+        assert (spoken[0].start, spoken[-1].end) == pytest.approx((said["start"], said["end"]), abs=0.01)
+
+
+def test_a_row_is_shown_with_tokens_times_weights_and_sound(folder: Path, tokenizer: Tokenizer) -> None:
+    shown = "\n".join(render(row) for row in read_rows(folder / "train", tokenizer, 0, 1000))
+    for expected in ("<|audio_start|>", "1.00  ", " s  ", "audio positions]", "sentiment positive", "transcribe "):
+        assert expected in shown
+
+
+def test_a_mel_picture_has_high_frequencies_on_top() -> None:
+    mel = np.zeros((80, 40))
+    mel[-10:] = 1
+    lines = mel_picture(mel, width=20)
+    assert lines[0] == "@" * 20
+    assert lines[-1] == " " * 20
+
+
+def test_a_row_that_does_not_exist_is_an_error_that_says_the_range(folder: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(NymphError, match="expected a row from 0 to"):
+        list(read_rows(folder / "test", tokenizer, 10_000))
+
+
+def test_the_summary_counts_what_went_in(
+    utterances: list[dict[str, Any]], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    summary = SequenceCorpus(utterances, tokenizer, frames_of, OPTIONS).write(tmp_path)
+    transcribed = sum(split["mix"]["transcribe/speech"]["documents"] for split in summary.values())
+    assert transcribed == len(utterances)
+    assert all(split["rows"] == split["shards"]["rows"] for split in summary.values())
+
+
+def test_a_single_short_recording_fills_all_three_splits(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    corpus = SequenceCorpus([make_utterance("r", k) for k in range(4)], tokenizer, frames_of, OPTIONS)
+    assert corpus.plan.rule == "time"
+    assert all(split["rows"] for split in corpus.write(tmp_path).values())
+
+
+def test_an_iterator_is_refused_because_it_ends(tokenizer: Tokenizer) -> None:
+    with pytest.raises(NymphError, match="iterable again"):
+        SequenceCorpus(iter([make_utterance("r", 0)]), tokenizer, frames_of, OPTIONS)
+
+
+def test_a_table_without_rows_still_has_its_schema(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    options = SequenceOptions(context_length=256, mix=MixOptions({"transcribe": TASKS["transcribe"]}))
+    texts = [make_utterance(f"{k}", 0) | {"kind": "text", "frames": None} for k in range(3)]
+    SequenceCorpus(texts, tokenizer, frames_of, options).write(tmp_path)
+    check_schema(pq.read_schema(tmp_path / "train" / "00000.parquet"), "the shard")
+
+
+def test_frames_are_read_by_span_across_row_groups(tmp_path: Path) -> None:
+    pq.write_table(FRAMES, tmp_path / "r.parquet", row_group_size=700)
+    found = FramesFolder(tmp_path)({"file": "r.parquet", "start": 650, "stop": 1500})
+    assert found["log_mel"].to_pylist() == FRAMES.slice(650, 850)["log_mel"].to_pylist()
+
+
+def test_frames_that_are_missing_or_short_are_errors(tmp_path: Path) -> None:
+    pq.write_table(FRAMES.slice(0, 100), tmp_path / "r.parquet")
+    with pytest.raises(NymphError, match="expected 200 frames"):
+        FramesFolder(tmp_path)({"file": "r.parquet", "start": 0, "stop": 200})
+    with pytest.raises(NymphError, match="features pipeline"):
+        FramesFolder(tmp_path)({"file": "none.parquet", "start": 0, "stop": 1})
+    with pytest.raises(NymphError, match="without folders"):
+        FramesFolder(tmp_path)({"file": "../r.parquet", "start": 0, "stop": 1})
