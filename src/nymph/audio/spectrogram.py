@@ -67,8 +67,8 @@ def stream_spectral_features(blocks: Iterable[Samples]) -> Iterator[SpectralFeat
     """The same features of a recording that comes in blocks, in bounded memory, bit for bit as for the whole."""
     framer = Framer(N_FFT)
     for block in blocks:
-        yield from map(_features, framer.push(block))
-    yield from map(_features, framer.finish())
+        yield from map(spectral_features_of, framer.push(block))
+    yield from map(spectral_features_of, framer.finish())
 
 
 def mel_power(frames: Matrix, mels: int) -> Matrix:
@@ -96,7 +96,8 @@ def mel_filters(mels: int) -> Matrix:
     return np.ascontiguousarray(filters.T)
 
 
-def _features(frames: Matrix) -> SpectralFeatures:
+def spectral_features_of(frames: Matrix) -> SpectralFeatures:
+    """All three features of frames [n, N_FFT], one row each."""
     mel_db = decibels(mel_power(frames, MELS))
     energy = np.einsum("fl,fl->f", frames, frames) / np.float32(N_FFT)
     return SpectralFeatures(mel_db, mel_db @ _dct(), decibels(energy))
