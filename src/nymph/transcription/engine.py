@@ -7,7 +7,6 @@ a ten-hour file needs the memory of `block_s` seconds; language detection listen
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,11 +84,17 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
             device,
             model=whisper,
             language=language,
-            vad_method=config.vad,
+            vad_model=_silero(config) if config.vad == "silero" else None,
             vad_options={"chunk_size": config.chunk_s, "vad_onset": config.vad_onset, "vad_offset": config.vad_offset},
             asr_options={"beam_size": config.beam_size},
         )
     return Transcriber(config.model_copy(update={"language": language}), whisper, pipeline)
+
+
+def _silero(config: TranscriptionConfig) -> Any:
+    from nymph.transcription.silero import SileroOnnx
+
+    return SileroOnnx(config.vad_onset, config.vad_offset, config.chunk_s)
 
 
 def _device(wanted: str) -> str:
@@ -107,9 +112,9 @@ def _compute_type(wanted: str, device: str) -> str:
 
 def _pieces(source: Source) -> Iterable[Samples]:
     if isinstance(source, str | os.PathLike):
-        from nymph.audio.decode import decode
+        from nymph.audio.decode import decode_blocks
 
-        return [_checked(decode(Path(source)))]
+        return decode_blocks(source)
     return [_checked(source)] if isinstance(source, np.ndarray) else (_checked(piece) for piece in source)
 
 
