@@ -140,7 +140,11 @@ def _task_documents(
         times = _repetitions(name, task, group[0].utterance, options)
         if times == 0:
             continue
-        document = build_document(name, task, group, prompt, tools.tokenizer)
+        try:
+            document = build_document(name, task, group, prompt, tools.tokenizer)
+        except NymphError as error:
+            counts.skipped[f"{name}: {error}"] += 1
+            continue
         if document is None:
             counts.skipped[f"{name}: a stream is absent"] += 1
             continue

@@ -11,23 +11,28 @@ import pyarrow.parquet as pq
 
 from nymph.errors import NymphError
 
+Stamped = tuple[str, int]
+"""A path and its modification time, so that a file made anew is not read from what is remembered of the old one."""
 COLUMNS = ["log_mel", "energy_db", "f0_hz", "voiced"]
 
 
-class FramesFolder:
+class FrameFolder:
     """Calling it with an utterance's `frames` gives those rows. Picklable: workers open files of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, reference: Mapping[str, Any]) -> pa.Table:
-        """Rows `start` to `stop` of the file; NymphError where it is missing, damaged or too short."""
+    def __call__(self, reference: Mapping[str, Any]) -> pa.Table | None:
+        """Rows `start` to `stop` of the file; None where it is not there, NymphError where it is damaged or short."""
         start, stop = reference["start"], reference["stop"]
-        path = self.folder / reference["file"]
-        if path.parent != self.folder:
-            raise NymphError(f"frames file {reference['file']!r}: expected a name without folders")
+        name = str(reference["file"])
+        path = self.folder / name
+        if Path(name).name != name:
+            raise NymphError(f"expected the name of a frame file, got {name!r}")
+        if not path.is_file():
+            return None
         try:
-            table, first = _groups(str(path), start, stop)
+            table, first = _groups((str(path), path.stat().st_mtime_ns), start, stop)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).partition("\n")[0]
             raise NymphError(f"frames of {path.name} cannot be read ({reason}); run the features pipeline") from error
@@ -38,7 +43,7 @@ class FramesFolder:
         return table.slice(start - first, stop - start)
 
 
-def _groups(path: str, start: int, stop: int) -> tuple[pa.Table, int]:
+def _groups(path: Stamped, start: int, stop: int) -> tuple[pa.Table, int]:
     """The row groups that hold rows `start` to `stop`, and the first row of them."""
     file, edges = _open(path)
     wanted = [g for g in range(len(edges) - 1) if edges[g] < stop and edges[g + 1] > start]
@@ -48,13 +53,13 @@ def _groups(path: str, start: int, stop: int) -> tuple[pa.Table, int]:
 
 
 @lru_cache(maxsize=4)
-def _read(path: str, first: int, stop: int) -> pa.Table:
+def _read(path: Stamped, first: int, stop: int) -> pa.Table:
     """Neighbouring utterances share row groups; the last few stay decoded."""
     return _open(path)[0].read_row_groups(list(range(first, stop)), columns=COLUMNS, use_threads=False)
 
 
 @lru_cache(maxsize=2)
-def _open(path: str) -> tuple[pq.ParquetFile, Any]:
-    file = pq.ParquetFile(path, page_checksum_verification=True)
+def _open(path: Stamped) -> tuple[pq.ParquetFile, Any]:
+    file = pq.ParquetFile(path[0], page_checksum_verification=True)
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     return file, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

@@ -1,59 +1,79 @@
-"""A corpus ready to be packed: its split plan and feature statistics, read once and shared by the three splits."""
+"""A corpus ready to be packed: its split plan and feature statistics, read once and shared by the three splits.
+
+Everything streams: the corpus is read once to plan, once for the statistics and once for each split, which is cheaper
+than holding it. Documents can be made by several processes; their order, and so every byte, is the same for any number.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+from joblib import Parallel, delayed
 
 from nymph.errors import NymphError
-from nymph.parquet import read_parquet
-from nymph.sequences.documents import MixOptions, build_documents
-from nymph.sequences.packing import PackingOptions, pack
+from nymph.sequences.document import Document
+from nymph.sequences.documents import MixCounts, MixOptions, build_documents
+from nymph.sequences.frames import FrameFolder
+from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.splits import SplitOptions, SplitPlan, plan_splits
 from nymph.sequences.statistics import FeatureStatistics, fit_statistics
-from nymph.sequences.streams import Tools
+from nymph.sequences.streams import Frames, Tools, Units
 from nymph.sequences.writer import ShardOptions, ShardReport, sequence_schema, write_shards
 from nymph.text.tokenizer import Tokenizer
 
+__all__ = ["Corpus", "FrameFolder", "SequenceOptions", "SplitCounts"]
+
 Utterance = Mapping[str, Any]
+
+PASSAGE = 256
+"""Most utterances of one recording that are in memory, and in a document, together."""
+CHUNK = 16
+"""Passages that go to another process together."""
 
 
 class SequenceOptions(Protocol):
     """What packing needs to know; the parquet stage's options are one."""
 
-    context_length: int
-    mix: MixOptions
-    split: SplitOptions
-    packing: PackingOptions
-    shards: ShardOptions
+    @property
+    def context_length(self) -> int:
+        """Positions of a row."""
+
+    @property
+    def mix(self) -> MixOptions:
+        """Tasks and their weights."""
+
+    @property
+    def split(self) -> SplitOptions:
+        """Shares of train, validation and test."""
+
+    @property
+    def packing(self) -> PackingOptions:
+        """How documents share rows."""
+
+    @property
+    def shards(self) -> ShardOptions:
+        """How rows are cut into files."""
 
 
-class FrameFolder:
-    """Rows of frame files, the file last read kept in memory: utterances of a recording stand together."""
+@dataclass
+class SplitCounts:
+    """What became of a split's utterances; complete once its batches are drained."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._name = ""
-        self._table = pa.table({})
+    mix: MixCounts = field(default_factory=MixCounts)
+    packing: PackingCounts = field(default_factory=PackingCounts)
 
-    def __call__(self, reference: Mapping[str, Any]) -> pa.Table | None:
-        """The rows `start` to `stop` of a file; None where the file is not there.
-
-        Raises:
-            NymphError: the reference leaves the folder.
-        """
-        name = str(reference["file"])
-        if Path(name).name != name:
-            raise NymphError(f"expected the name of a frame file, got {name!r}")
-        if name != self._name:
-            path = self._folder / name
-            if not path.is_file():
-                return None
-            self._name, self._table = name, read_parquet(path, ["log_mel", "f0_hz", "voiced", "energy_db"])
-        return self._table.slice(reference["start"], reference["stop"] - reference["start"])
+    def left_out(self) -> dict[str, Any]:
+        """What is not in the rows, or not in one piece, as plain values."""
+        return {
+            "split": {"documents": self.packing.split, "pieces": self.packing.pieces},
+            "divided": dict(sorted(self.mix.divided.items())),
+            "skipped": dict(sorted(self.mix.skipped.items())),
+            "quarantined": list(self.packing.quarantined),
+        }
 
 
 @dataclass(frozen=True)
@@ -61,10 +81,20 @@ class Corpus:
     """Utterances with what is needed to read them as rows."""
 
     utterances: Iterable[Utterance]
+    """Iterated several times; a recording's utterances stand together."""
     tokenizer: Tokenizer
-    frames: FrameFolder
+    frames: Frames
     options: SequenceOptions
     fingerprint: str
+    """Stands for all that decided the rows; goes into their metadata."""
+    units: Units | None = None
+    """Audio units, where a codebook was learned."""
+    workers: int = 1
+    """Processes that make documents."""
+
+    def __post_init__(self) -> None:
+        if iter(self.utterances) is self.utterances:
+            raise NymphError("a corpus is read more than once: expected something iterable again, got an iterator")
 
     @cached_property
     def plan(self) -> SplitPlan:
@@ -76,18 +106,61 @@ class Corpus:
         """Means and deviations of the training split's features."""
         return fit_statistics(self._spans())
 
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The schema of every split's rows."""
+        return sequence_schema(self.tokenizer, self.options.context_length, self.statistics, self.fingerprint)
+
+    def documents(self, split: str, counts: MixCounts | None = None) -> Iterator[Document]:
+        """The documents of a split in the corpus's order."""
+        tally, mix, length = (
+            counts if counts is not None else MixCounts(),
+            self.options.mix,
+            self.options.context_length,
+        )
+        tools = Tools(self.tokenizer, self.statistics, self.frames, self.units)
+        passages = _passages(self.plan.select(self.utterances, split))
+        if self.workers == 1:
+            for passage in passages:
+                yield from build_documents(passage, tools, mix, length, tally)
+            return
+        parallel = Parallel(n_jobs=self.workers, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
+        for documents, found in parallel(delayed(_documents)(c, tools, mix, length) for c in _chunks(passages)):
+            tally.merge(found)
+            yield from documents
+
+    def batches(self, split: str, counts: SplitCounts | None = None) -> Iterator[Packed]:
+        """The packed rows of a split."""
+        tally, options = counts if counts is not None else SplitCounts(), self.options
+        documents = self.documents(split, tally.mix)
+        return pack(documents, self.schema, options.context_length, options.packing, tally.packing)
+
     def write(self, split: str, folder: Path) -> ShardReport:
         """Pack one split into shards in `folder`, which appears whole."""
-        options = self.options
-        schema = sequence_schema(self.tokenizer, options.context_length, self.statistics, self.fingerprint)
-        tools = Tools(self.tokenizer, self.statistics, self.frames)
-        chosen = self.plan.select(self.utterances, split)
-        documents = build_documents(chosen, tools, options.mix, options.context_length)
-        rows = pack(documents, schema, options.context_length, options.packing)
-        return write_shards(rows, folder, schema, options.shards)
+        counts = SplitCounts()
+        return write_shards(self.batches(split, counts), folder, self.schema, self.options.shards, counts.left_out)
 
     def _spans(self) -> Iterator[tuple[pa.Table, float | None]]:
         for utterance in self.plan.select(self.utterances, "train"):
             table = self.frames(utterance["frames"]) if utterance.get("frames") else None
             if table is not None and table.num_rows:
                 yield table, (utterance.get("prosody") or {}).get("rate_syllables_per_s")
+
+
+def _documents(
+    passages: list[list[Utterance]], tools: Tools, mix: MixOptions, context_length: int
+) -> tuple[list[Document], MixCounts]:
+    counts = MixCounts()
+    documents = [d for passage in passages for d in build_documents(passage, tools, mix, context_length, counts)]
+    return documents, counts
+
+
+def _passages(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
+    for _, recording in groupby(utterances, key=lambda utterance: utterance["recording"]):
+        while passage := list(islice(recording, PASSAGE)):
+            yield passage
+
+
+def _chunks(passages: Iterator[list[Utterance]]) -> Iterator[list[list[Utterance]]]:
+    while chunk := list(islice(passages, CHUNK)):
+        yield chunk

@@ -1,16 +1,17 @@
-"""What a folder of rows holds, counted from the rows' own record of where they came from."""
+"""What a folder of rows holds, counted from the rows' own record of where they came from, and what it does not."""
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from nymph.files import read_json
 from nymph.parquet import iter_parquet, open_parquet
 from nymph.sequences.schema import context_length_of
-from nymph.sequences.writer import ORIGINS
+from nymph.sequences.writer import LEFT_OUT, ORIGINS
 
 
 def describe_rows(folder: str | Path) -> dict[str, Any]:
-    """Rows, padding share, and documents and positions by task and kind of utterance."""
+    """Rows, padding share, documents and positions by task and kind of utterance, and what was left out and why."""
     documents: Counter[str] = Counter()
     positions: Counter[str] = Counter()
     rows, context_length = 0, 0
@@ -30,4 +31,5 @@ def describe_rows(folder: str | Path) -> dict[str, Any]:
         "padding": round(1 - used / (rows * context_length), 4) if rows else 0.0,
         "documents": dict(sorted(documents.items())),
         "positions": dict(sorted(positions.items())),
+        "left_out": read_json(Path(folder) / ORIGINS / LEFT_OUT),
     }

@@ -5,7 +5,7 @@ tokenizer and options. Where the rows came from goes to `_origins/`, which reade
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nymph.errors import NymphError
-from nymph.files import atomic_directory
+from nymph.files import atomic_directory, write_json
 from nymph.sequences.packing import Packed
 from nymph.sequences.rows import ORIGIN_SCHEMA
 from nymph.sequences.schema import (
@@ -32,6 +32,7 @@ from nymph.sequences.statistics import FeatureStatistics
 from nymph.text.tokenizer import Tokenizer
 
 ORIGINS = "_origins"
+LEFT_OUT = "left_out.json"
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,16 @@ def sequence_schema(
 
 
 def write_shards(
-    batches: Iterable[Packed], folder: Path, schema: pa.Schema, options: ShardOptions | None = None
+    batches: Iterable[Packed],
+    folder: Path,
+    schema: pa.Schema,
+    options: ShardOptions | None = None,
+    left_out: Callable[[], dict[str, Any]] | None = None,
 ) -> ShardReport:
     """Write rows of `schema` as shards into `folder`, which appears whole and replaces an older one.
 
-    No rows give one shard without rows, so that a table always has its schema.
+    No rows give one shard without rows, so that a table always has its schema. What `left_out` says once all rows
+    are written is kept beside their origins.
     """
     chosen = options or ShardOptions()
     check_schema(schema, str(folder))
@@ -92,6 +98,7 @@ def write_shards(
         with closing(_Shards(part, schema, chosen)) as shards:
             for group in _groups(batches, schema, chosen.rows_per_group):
                 shards.write(*group)
+        write_json(part / ORIGINS / LEFT_OUT, left_out() if left_out else {})
         size = sum(path.stat().st_size for path in part.rglob("*.parquet"))
     return ShardReport(shards.count, shards.rows, size)
 

@@ -1,5 +1,7 @@
 """A corpus becomes shards that are whole, checked, the same for any number of processes, and readable again."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,48 @@ import pytest
 
 from nymph.errors import NymphError
 from nymph.files import sha256_file
-from nymph.sequences.corpus import SequenceCorpus, SequenceOptions
 from nymph.sequences.documents import MixOptions
-from nymph.sequences.frames import FramesFolder
 from nymph.sequences.inspect import mel_picture, read_rows, render
+from nymph.sequences.packing import PackingOptions
+from nymph.sequences.preparation import Corpus, FrameFolder
+from nymph.sequences.report import describe_rows
 from nymph.sequences.schema import check_schema
+from nymph.sequences.splits import SPLITS, SplitOptions
 from nymph.sequences.statistics import FeatureStatistics, statistics_of
+from nymph.sequences.streams import Frames
 from nymph.sequences.tasks import TASKS
 from nymph.sequences.writer import ShardOptions, common_tokenizer
 from nymph.text.tokenizer import Tokenizer, train_tokenizer
 
 from .conftest import FRAMES, frames_of, make_utterance
 
-OPTIONS = SequenceOptions(context_length=256, shards=ShardOptions(rows_per_group=2, rows_per_shard=4))
+
+@dataclass(frozen=True)
+class Options:
+    context_length: int = 256
+    mix: MixOptions = field(default_factory=MixOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    packing: PackingOptions = field(default_factory=PackingOptions)
+    shards: ShardOptions = field(default_factory=lambda: ShardOptions(rows_per_group=2, rows_per_shard=4))
+
+
+def corpus_of(
+    utterances: Iterable[dict[str, Any]], tokenizer: Tokenizer, frames: Frames = frames_of, **changed: Any
+) -> Corpus:
+    workers = changed.pop("workers", 1)
+    return Corpus(utterances, tokenizer, frames, Options(**changed), "options", workers=workers)
+
+
+def write(corpus: Corpus, folder: Path) -> dict[str, dict[str, Any]]:
+    for split in SPLITS:
+        corpus.write(split, folder / split)
+    return {split: describe_rows(folder / split) for split in SPLITS}
 
 
 @pytest.fixture(scope="module")
 def folder(utterances: list[dict[str, Any]], tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sequences")
-    SequenceCorpus(utterances, tokenizer, frames_of, OPTIONS).write(path)
+    write(corpus_of(utterances, tokenizer), path)
     return path
 
 
@@ -40,8 +65,7 @@ def test_two_processes_write_the_same_bytes_as_one(tokenizer: Tokenizer, tmp_pat
     for utterance in many:
         pq.write_table(FRAMES.slice(0, 500), tmp_path / utterance["frames"]["file"])
     for workers in (1, 2):
-        corpus = SequenceCorpus(many, tokenizer, FramesFolder(tmp_path), OPTIONS, workers=workers)
-        corpus.write(tmp_path / str(workers))
+        write(corpus_of(many, tokenizer, FrameFolder(tmp_path), workers=workers), tmp_path / str(workers))
     assert shards(tmp_path / "2") == shards(tmp_path / "1")
     assert len(shards(tmp_path / "1")) > 6
 
@@ -55,7 +79,7 @@ def test_every_shard_says_what_made_it(folder: Path, tokenizer: Tokenizer) -> No
 
 
 def test_rows_of_two_tokenizers_are_refused(folder: Path, utterances: list[dict[str, Any]]) -> None:
-    other = SequenceCorpus(utterances, train_tokenizer(["other words"] * 3), frames_of, OPTIONS)
+    other = corpus_of(utterances, train_tokenizer(["other words"] * 3))
     with pytest.raises(NymphError, match="different tokenizers"):
         common_tokenizer([pq.read_schema(folder / "train" / "00000.parquet"), other.schema])
 
@@ -107,44 +131,41 @@ def test_a_row_that_does_not_exist_is_an_error_that_says_the_range(folder: Path,
         list(read_rows(folder / "test", tokenizer, 10_000))
 
 
-def test_the_summary_counts_what_went_in(
-    utterances: list[dict[str, Any]], tokenizer: Tokenizer, tmp_path: Path
-) -> None:
-    summary = SequenceCorpus(utterances, tokenizer, frames_of, OPTIONS).write(tmp_path)
-    transcribed = sum(split["mix"]["transcribe/speech"]["documents"] for split in summary.values())
-    assert transcribed == len(utterances)
-    assert all(split["rows"] == split["shards"]["rows"] for split in summary.values())
+def test_the_report_counts_what_went_in(utterances: list[dict[str, Any]], folder: Path) -> None:
+    reports = [describe_rows(folder / split) for split in SPLITS]
+    assert sum(report["documents"]["transcribe/speech"] for report in reports) == len(utterances)
+    assert all(report["left_out"]["quarantined"] == [] for report in reports)
+
+
+def test_the_report_names_what_was_left_out(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    mute = make_utterance("r", 0) | {"frames": {"file": "none.parquet", "start": 0, "stop": 9}}
+    mix = MixOptions({"transcribe": TASKS["transcribe"]})
+    report = write(corpus_of([mute], tokenizer, FrameFolder(tmp_path), mix=mix), tmp_path / "rows")["train"]
+    assert report["rows"] == 0
+    assert report["left_out"]["skipped"] == {"transcribe: a stream is absent": 1}
+    check_schema(pq.read_schema(tmp_path / "rows" / "train" / "00000.parquet"), "the shard")
 
 
 def test_a_single_short_recording_fills_all_three_splits(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    corpus = SequenceCorpus([make_utterance("r", k) for k in range(4)], tokenizer, frames_of, OPTIONS)
+    corpus = corpus_of([make_utterance("r", k) for k in range(4)], tokenizer)
     assert corpus.plan.rule == "time"
-    assert all(split["rows"] for split in corpus.write(tmp_path).values())
+    assert all(report["rows"] for report in write(corpus, tmp_path).values())
 
 
 def test_an_iterator_is_refused_because_it_ends(tokenizer: Tokenizer) -> None:
     with pytest.raises(NymphError, match="iterable again"):
-        SequenceCorpus(iter([make_utterance("r", 0)]), tokenizer, frames_of, OPTIONS)
-
-
-def test_a_table_without_rows_still_has_its_schema(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    options = SequenceOptions(context_length=256, mix=MixOptions({"transcribe": TASKS["transcribe"]}))
-    texts = [make_utterance(f"{k}", 0) | {"kind": "text", "frames": None} for k in range(3)]
-    SequenceCorpus(texts, tokenizer, frames_of, options).write(tmp_path)
-    check_schema(pq.read_schema(tmp_path / "train" / "00000.parquet"), "the shard")
+        corpus_of(iter([make_utterance("r", 0)]), tokenizer)
 
 
 def test_frames_are_read_by_span_across_row_groups(tmp_path: Path) -> None:
     pq.write_table(FRAMES, tmp_path / "r.parquet", row_group_size=700)
-    found = FramesFolder(tmp_path)({"file": "r.parquet", "start": 650, "stop": 1500})
+    found = FrameFolder(tmp_path)({"file": "r.parquet", "start": 650, "stop": 1500})
     assert found["log_mel"].to_pylist() == FRAMES.slice(650, 850)["log_mel"].to_pylist()
 
 
-def test_frames_that_are_missing_or_short_are_errors(tmp_path: Path) -> None:
+def test_frames_that_are_short_or_elsewhere_are_errors(tmp_path: Path) -> None:
     pq.write_table(FRAMES.slice(0, 100), tmp_path / "r.parquet")
     with pytest.raises(NymphError, match="expected 200 frames"):
-        FramesFolder(tmp_path)({"file": "r.parquet", "start": 0, "stop": 200})
-    with pytest.raises(NymphError, match="features pipeline"):
-        FramesFolder(tmp_path)({"file": "none.parquet", "start": 0, "stop": 1})
-    with pytest.raises(NymphError, match="without folders"):
-        FramesFolder(tmp_path)({"file": "../r.parquet", "start": 0, "stop": 1})
+        FrameFolder(tmp_path)({"file": "r.parquet", "start": 0, "stop": 200})
+    with pytest.raises(NymphError, match="name of a frame file"):
+        FrameFolder(tmp_path)({"file": "../r.parquet", "start": 0, "stop": 1})
