@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,7 +76,7 @@ def test_what_no_page_would_send_ends_the_connection(server: str, message: str |
 @pytest.mark.faults
 def test_a_client_that_never_reads_holds_nobody_up(server: str, runs: Path) -> None:
     async def last_step_seen() -> int:
-        async with talk(server, max_queue=1) as deaf, talk(server) as client:
+        async with talk(server, max_queue=1, close_timeout=0.1) as deaf, talk(server) as client:
             await deaf.send(json.dumps({"watch": {"first": None}}))
             await client.send(json.dumps({"watch": {"first": None}}))
             step = 0

@@ -137,7 +137,7 @@ class Card {
     const heading = Object.assign(document.createElement("h3"), { textContent: text });
     this.key = Object.assign(document.createElement("div"), { className: "key" });
     const save = Object.assign(document.createElement("button"), { type: "button", className: "save", textContent: "PNG" });
-    save.setAttribute("aria-label", `Save the chart ${text} as a picture`);
+    save.setAttribute("aria-label", `PNG of the chart ${text}`);
     save.addEventListener("click", () => this.#save());
     head.append(heading, Object.assign(document.createElement("span"), { className: "unit", textContent: unit ?? "" }), this.key, save);
     this.plot = Object.assign(document.createElement("div"), { className: "plot" });
