@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 
 from nymph.errors import NymphError
+from nymph.flight.memory import keep_freed_memory
 
 SCHEMES = ("grpc://", "grpc+tls://")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -35,8 +36,8 @@ class Connection:
     """Seconds without a row before an unreachable server is an error."""
     stall: float = 10.0
     """Seconds of silence in a stream before it is cut and asked for again."""
-    prefetch: int = 4
-    """Pieces of about 2 MiB that are read ahead."""
+    prefetch: int = 8
+    """Pieces of about 1 MiB that are read ahead."""
 
     def __post_init__(self) -> None:
         if not (self.patience >= 0 and self.stall > 0 and self.prefetch >= 1):
@@ -71,6 +72,7 @@ class Address:
 
 def connect(server: str, options: Connection) -> fl.FlightClient:
     """A client for `server`; it connects at the first call. NymphError where a certificate cannot be read."""
+    keep_freed_memory()
     arguments: dict[str, Any] = {"generic_options": _transport(options)}
     if server.startswith("grpc+tls://"):
         if options.ca_file:
@@ -107,6 +109,7 @@ def _transport(options: Connection) -> list[tuple[str, int | str]]:
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
         ("grpc.max_receive_message_length", -1),
+        ("grpc.http2.max_frame_size", 1024 * 1024),  # fewer, larger reads
         ("grpc.use_local_subchannel_pool", 1),  # no channel shared with a broken predecessor
     ]
 

@@ -1,0 +1,56 @@
+"""TLS with an authority of one's own: who is let in, and what the others are told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nymph.errors import NymphError
+from nymph.flight.certificates import CertificateFiles, make_certificates
+from nymph.flight.server import FlightServer, Tls
+from nymph.flight.source import open_source
+from nymph.flight.tickets import Ticket
+
+from .rows import ids, shards
+
+Serve = Callable[..., FlightServer]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    return make_certificates(tmp_path / "certificates", ["localhost", "127.0.0.1"])
+
+
+def test_mutual_tls_serves_who_has_a_certificate(tmp_path: Path, serve: Serve, files: CertificateFiles) -> None:
+    tls = Tls(files.server, files.server_key, files.authority)
+    server = serve({"t": shards(tmp_path / "t", 9)}, tls=tls, token="secret")
+    address = f"grpc+tls://localhost:{server.port}/t"
+    known = {"ca_file": str(files.authority), "token": "secret"}
+    mine = {"certificate_file": str(files.client), "key_file": str(files.client_key)}
+    assert len(ids(open_source(address, **known, **mine).batches(Ticket("any")))) == 9
+    with pytest.raises(NymphError):
+        open_source(address, **known, patience=0.2)
+
+
+def test_another_authority_is_a_certificate_problem(tmp_path: Path, serve: Serve, files: CertificateFiles) -> None:
+    other = make_certificates(tmp_path / "other", ["localhost"])
+    server = serve({"t": shards(tmp_path / "t", 9)}, tls=Tls(files.server, files.server_key))
+    with pytest.raises(NymphError, match="TLS handshake failed"):
+        open_source(f"grpc+tls://localhost:{server.port}/t", ca_file=str(other.authority), patience=5)
+
+
+def test_another_host_name_is_a_certificate_problem(tmp_path: Path, serve: Serve) -> None:
+    files = make_certificates(tmp_path / "certificates", ["data.example"])
+    server = serve({"t": shards(tmp_path / "t", 9)}, tls=Tls(files.server, files.server_key))
+    with pytest.raises(NymphError, match="TLS handshake failed"):
+        open_source(f"grpc+tls://localhost:{server.port}/t", ca_file=str(files.authority), patience=5)
+
+
+def test_keys_are_for_their_owner_only(files: CertificateFiles) -> None:
+    for key in (files.server_key, files.client_key, files.authority.with_suffix(".key")):
+        assert key.stat().st_mode & 0o077 == 0
+
+
+def test_an_authority_is_never_replaced(files: CertificateFiles) -> None:
+    with pytest.raises(NymphError, match="exists"):
+        make_certificates(files.authority.parent, ["localhost"])
