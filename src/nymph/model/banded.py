@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nymph.model.packing import Layout
 
-_BLOCK = 256
+_BLOCK = 192
 """Queries in a block: large enough for the kernel's matrix products, small enough to waste little at the edges."""
 _CHUNK = 8
 """Blocks handed to a kernel at once: bounds temporary memory at any length."""
@@ -50,7 +50,7 @@ class BandedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
-        out = torch.zeros_like(q)
+        out = torch.empty_like(q) if layout.is_whole else torch.zeros_like(q)
         lse = q.new_zeros(q.shape[:3], dtype=torch.float64 if q.dtype == torch.float64 else torch.float32)
         for group in _groups(layout, window):
             _forward_group(group, q, k, v, out, lse, scale)

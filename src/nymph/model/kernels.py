@@ -40,7 +40,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
     width = v.shape[-1]
     if kernel == "dense":
         return _dense(q, *_repeat(k, v, q.shape[2]), layout, window, scale)
-    q, k, v = (F.pad(x, (0, max(q.shape[-1], width) - x.shape[-1])) for x in (q, k, v))
+    q, k, v = (_widened(x, max(q.shape[-1], width)) for x in (q, k, v))
     if kernel == "flash":
         return _flash(q, k, v, layout, window, scale)[..., :width]
     return BandedAttention.apply(q, *_repeat(k, v, q.shape[2]), layout, window, scale)[..., :width]
@@ -108,6 +108,11 @@ def _boundaries(layout: Layout, device: torch.device) -> tuple[Tensor, int]:
     ends = layout.boundaries()
     longest = max(b - a for a, b in pairwise(ends))
     return torch.tensor(ends, dtype=torch.int32, device=device), longest
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    """Zero features up to a width: these kernels need queries, keys and values of one width."""
+    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def _repeat(k: Tensor, v: Tensor, heads: int) -> tuple[Tensor, Tensor]:
