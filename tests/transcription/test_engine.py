@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,22 @@ def test_silence_has_no_utterances(transcriber) -> None:
 def test_samples_of_a_wrong_type_are_refused() -> None:
     with pytest.raises(NymphError, match="expected mono float32"):
         list(_pieces(np.zeros((2, 100))))
+
+
+@pytest.mark.slow
+def test_two_people_are_told_apart(table) -> None:
+    by_text = {row["text"]: row["speaker"] for row in table.to_pylist()}
+    diane = next(name for text, name in by_text.items() if "Diane" in text)
+    sheila = next(name for text, name in by_text.items() if "Sheila" in text)
+    assert diane != sheila
+
+
+@pytest.mark.slow
+def test_a_long_recording_equals_its_parts(transcriber, conversation) -> None:
+    pieces = np.array_split(np.tile(conversation, 3), 17)
+    blockwise = replace(transcriber, config=transcriber.config.model_copy(update={"block_s": 60.0}))
+    table = blockwise.transcribe(iter(pieces))
+    starts = table["start"].to_pylist()
+    assert starts == sorted(starts)
+    assert starts[-1] > 80
+    assert sum("Texas" in text for text in table["text"].to_pylist()) == 3

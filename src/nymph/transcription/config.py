@@ -43,6 +43,12 @@ class TranscriptionConfig(BaseModel):
     """Seconds; a pause between words at least this long begins a new utterance."""
     utterance_s: float = Field(default=15.0, ge=1)
     """Seconds; an utterance longer than this is cut at its longest pause."""
+    speakers: Literal["voices", "pyannote", "none"] = "voices"
+    """Who speaks: clustered speaker vectors (offline), pyannote's gated pipeline, or nobody asks."""
+    speaker_distance: float = Field(default=0.28, gt=0, lt=2)
+    """Cosine distance between mean speaker vectors above which two voices are two people (`voices` alone)."""
+    diarization_model: str = "pyannote/speaker-diarization-community-1"
+    """Hub id or folder of the pipeline that `speakers: pyannote` uses."""
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Self:

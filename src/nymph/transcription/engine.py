@@ -6,7 +6,8 @@ a ten-hour file needs the memory of `block_s` seconds; language detection listen
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,28 @@ import pyarrow as pa
 from nymph.errors import NymphError
 from nymph.transcription.blocks import Samples, cut_blocks
 from nymph.transcription.config import TranscriptionConfig
+from nymph.transcription.diarization import diarizers
 from nymph.transcription.models import is_english_only, whisper_model
 from nymph.transcription.quiet import quiet_loading, quiet_warnings
 from nymph.transcription.schema import Utterance, Word, transcript_table
+from nymph.transcription.speakers import Diarizer
 from nymph.transcription.utterances import split_utterances
 
 Source = str | os.PathLike[str] | Samples | Iterable[Samples]
 """A file, mono float32 samples at 16 kHz [n], or a stream of such pieces."""
 
 
+@dataclass(frozen=True)
 class Transcriber:
-    """A loaded model; `transcribe` may be called for any number of recordings, one at a time."""
+    """Loaded models; `transcribe` may be called for any number of recordings, one at a time."""
 
-    def __init__(self, config: TranscriptionConfig, whisper: Any, pipeline: Any) -> None:
-        self.config = config
-        self._whisper = whisper
-        self._pipeline = pipeline
+    config: TranscriptionConfig
+    whisper: Any
+    """`nymph.transcription.whisper.AligningWhisper`."""
+    pipeline: Any
+    """WhisperX's pipeline around it."""
+    new_diarizer: Callable[[], Diarizer | None]
+    """Makes a diarizer that knows nobody yet."""
 
     def transcribe(self, source: Source) -> pa.Table:
         """Utterances of a recording as rows of `TRANSCRIPT_SCHEMA`; no rows where nobody speaks.
@@ -41,20 +48,25 @@ class Transcriber:
 
     def _utterances(self, pieces: Iterable[Samples]) -> Iterator[Utterance]:
         language = self.config.language
+        diarizer = self.new_diarizer()
         for offset, block in cut_blocks(pieces, self.config.block_s):
-            chunks, language = self._timed_chunks(block, language)
-            for words in chunks:
-                for said in split_utterances(words, self.config.pause_s, self.config.utterance_s):
-                    yield Utterance(tuple(word.shifted(offset) for word in said), language)
+            chunks, heard = self._timed_chunks(block, language)
+            language = heard if chunks else language  # nobody can tell a language from silence
+            said = [Utterance(words, heard) for chunk in chunks for words in self._split(chunk)]
+            for utterance in diarizer.assign(block, said) if diarizer else said:
+                yield utterance.shifted(offset)
+
+    def _split(self, words: list[Word]) -> Iterator[tuple[Word, ...]]:
+        return split_utterances(words, self.config.pause_s, self.config.utterance_s)
 
     def _timed_chunks(self, block: Samples, language: str | None) -> tuple[list[list[Word]], str]:
         """Words of each speech chunk, in seconds from the block's start, and the language heard."""
         with quiet_warnings():
-            result = self._pipeline.transcribe(
+            result = self.pipeline.transcribe(
                 block, batch_size=self.config.batch_size, language=language, chunk_size=self.config.chunk_s
             )
         starts = [segment["start"] for segment in result["segments"]]
-        words = self._whisper.take_words()
+        words = self.whisper.take_words()
         chunks = [[word.shifted(start) for word in chunk] for start, chunk in zip(starts, words, strict=True)]
         return chunks, result["language"]
 
@@ -66,6 +78,7 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
     """
     model = whisper_model(config.model)
     device = _device(config.device)
+    new_diarizer = diarizers(config, device)
     language = "en" if is_english_only(config.model) else config.language
     with quiet_loading():
         import whisperx
@@ -88,7 +101,7 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
             vad_options={"chunk_size": config.chunk_s, "vad_onset": config.vad_onset, "vad_offset": config.vad_offset},
             asr_options={"beam_size": config.beam_size},
         )
-    return Transcriber(config.model_copy(update={"language": language}), whisper, pipeline)
+    return Transcriber(config.model_copy(update={"language": language}), whisper, pipeline, new_diarizer)
 
 
 def _silero(config: TranscriptionConfig) -> Any:

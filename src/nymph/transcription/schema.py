@@ -67,6 +67,10 @@ class Utterance:
         """Seconds."""
         return max(word.end for word in self.words)
 
+    def shifted(self, seconds: float) -> Self:
+        """The same utterance `seconds` later."""
+        return replace(self, words=tuple(word.shifted(seconds) for word in self.words))
+
     @property
     def text(self) -> str:
         """The words joined by spaces."""

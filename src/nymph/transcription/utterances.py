@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from nymph.transcription.schema import Word
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\")\]”’]*$")
-_ABBREVIATION = re.compile(r"^(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|[A-Za-z](?:\.[A-Za-z])+)\.$")
+_ABBREVIATION = re.compile(r"^(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|[A-Za-z](?:\.[A-Za-z])+)\.$")
 
 
 def split_utterances(words: Sequence[Word], pause_s: float, longest_s: float) -> Iterator[tuple[Word, ...]]:
