@@ -139,7 +139,7 @@ def _peaks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def _pauses(energy_db: Floats) -> Flags:
     """Which frames belong to a silence of at least `MIN_PAUSE_S`; all of them where there is no sound at all."""
     level = np.percentile(energy_db, 99)
-    silent = (energy_db < level - PAUSE_DB) | (level <= -100.0)
+    silent = (energy_db < level - PAUSE_DB) | (level < -99.9)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
     for start, stop in edges.reshape(-1, 2):
         if (stop - start) * FRAME_S < MIN_PAUSE_S and not silent.all():

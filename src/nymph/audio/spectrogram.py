@@ -2,7 +2,7 @@
 
 Settings, in librosa's words: sr 16000, n_fft 400 (25 ms, as in Whisper), hop 160, Hann window, zero padding, 80 Slaney
 mel bands up to 8 kHz, power 2. Decibels are 10 log10 of power, floored at 1e-10 (-100 dB), full scale as reference,
-so digital silence is -100 exactly. Unlike `librosa.feature.mfcc`, loudness is not clipped at 80 dB below the loudest
+so digital silence is -100. Unlike `librosa.feature.mfcc`, loudness is not clipped at 80 dB below the loudest
 frame: that depends on the whole recording, and the values of a frame should not.
 """
 
