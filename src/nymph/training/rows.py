@@ -32,7 +32,8 @@ class RowFacts:
         """NymphError unless both tables were made with one tokenizer."""
         if self.tokenizer != other.tokenizer:
             raise NymphError(
-                f"{self.location} and {other.location} were made with different tokenizers; run the parquet pipeline again"
+                f"{self.location} and {other.location} were made with different tokenizers; "
+                "run the parquet pipeline again"
             )
 
 

@@ -1,0 +1,20 @@
+"""Nymph's commands, beside and in place of Kedro's own. Each is imported when it is called, so `--help` stays quick."""
+
+import click
+from kedro.framework.cli.utils import LazyGroup
+
+COMMANDS = {
+    "run": "nymph.cli.run.run",
+    "serve": "nymph.cli.serve.serve",
+    "dashboard": "nymph.cli.dashboard.dashboard",
+    "doctor": "nymph.cli.doctor.doctor",
+    "prune": "nymph.cli.prune.prune",
+}
+
+
+@click.group(name="nymph", cls=LazyGroup, lazy_subcommands=COMMANDS)
+def cli() -> None:
+    """Nymph."""
+
+
+__all__ = ["cli"]

@@ -1,0 +1,68 @@
+"""The tokenizer as a folder that `transformers` loads too."""
+
+from pathlib import Path
+from typing import Any
+
+from nymph.datasets.flight import FlightDataset
+from nymph.datasets.kept import KeptDataset
+from nymph.flight.source import open_source
+from nymph.flight.tickets import Ticket
+from nymph.text.table import read_tokenizer_table, write_tokenizer_table
+from nymph.text.tokenizer import Tokenizer
+
+
+class TokenizerDataset(KeptDataset[Tokenizer]):
+    """`tokenizer.json` with `tokenizer_config.json` beside it.
+
+    Example:
+        ```yaml
+        tokenizer:
+          type: nymph.datasets.tokenizer.TokenizerDataset
+          filepath: data/06_models/tokenizer/tokenizer.json
+        ```
+    """
+
+    def load(self) -> Tokenizer:
+        """The trained tokenizer."""
+        return Tokenizer.load(self._filepath)
+
+    def _write(self, path: Path, value: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value.save(path)
+
+
+class TokenizerTableDataset(KeptDataset[Tokenizer]):
+    """The tokenizer as a one-row table beside the rows it made."""
+
+    def load(self) -> Tokenizer:
+        """The tokenizer."""
+        return load_tokenizer_table(str(self._filepath))
+
+    def _write(self, path: Path, value: Any) -> None:
+        write_tokenizer_table(path, value)
+
+
+class FlightTokenizerDataset(FlightDataset):
+    """The tokenizer that belongs to rows read over Flight: the table that `TokenizerTableDataset` wrote there.
+
+    Example:
+        ```yaml
+        tokenizer:
+          type: nymph.datasets.tokenizer.FlightTokenizerDataset
+          endpoint: ${oc.env:NYMPH_FLIGHT,'grpc://127.0.0.1:9090'}
+          table: sequences/tokenizer
+        ```
+    """
+
+    def load(self) -> Any:
+        """The tokenizer."""
+        return load_tokenizer_table(super().load())
+
+
+def load_tokenizer_table(location: str) -> Tokenizer:
+    """The tokenizer in a table, in a folder or behind a Flight server."""
+    source = open_source(location)
+    try:
+        return read_tokenizer_table(next(source.batches(Ticket(source.table, shuffle=False))))
+    finally:
+        source.close()

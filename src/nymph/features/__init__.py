@@ -1,0 +1,1 @@
+"""What frames and sound say of each utterance."""

@@ -1,0 +1,91 @@
+"""Prosody and speaker vector of each utterance, in one pass over a recording of any length."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from nymph.audio.decode import SAMPLE_RATE, Samples
+from nymph.audio.frames import FRAMES_PER_SECOND
+from nymph.audio.prosody import Prosody, utterance_prosody
+
+SHORTEST_VOICE_S = 0.4
+"""Seconds; less speech says too little about a voice."""
+
+_PROSODY = pa.struct([(name, pa.float32()) for name in Prosody.__dataclass_fields__])
+
+UTTERANCE_FEATURE_SCHEMA = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("index", pa.int32()),
+        ("prosody", _PROSODY),
+        ("speaker_vector", pa.list_(pa.float32(), 256)),
+        ("frame_start", pa.int64()),
+        ("frame_stop", pa.int64()),
+    ],
+    metadata={"nymph.schema": "utterance_features/1"},
+)
+
+
+class Encoder(Protocol):
+    """What `nymph.audio.speaker.SpeakerEncoder` is used as."""
+
+    def embed(self, samples: Samples) -> npt.NDArray[np.float32]:
+        """Mono samples at 16 kHz to a vector [256]."""
+
+
+def describe_utterances(segments: pa.Table, frames: pa.Table, blocks: Iterable[Samples], encoder: Encoder) -> pa.Table:
+    """A row of `UTTERANCE_FEATURE_SCHEMA` for each timed segment of one recording.
+
+    Args:
+        segments: `recording`, `index`, `start`, `end` (seconds), in the order of their starts.
+        frames: The recording's frames: `f0_hz`, `voiced`, `energy_db`.
+        blocks: The recording's sound, mono at 16 kHz.
+        encoder: Makes speaker vectors.
+
+    Raises:
+        AudioError: the sound cannot be decoded to its end.
+    """
+    rows = [row for row in segments.to_pylist() if row["start"] is not None and row["end"] is not None]
+    rows.sort(key=lambda row: (row["start"], row["index"]))
+    f0, voiced, energy = (frames[name].to_numpy() for name in ("f0_hz", "voiced", "energy_db"))
+    described = []
+    spans = [(row["start"], row["end"]) for row in rows]
+    for row, samples in zip(rows, cut_spans(blocks, spans), strict=True):
+        start, stop = (min(len(f0), round(row[edge] * FRAMES_PER_SECOND)) for edge in ("start", "end"))
+        prosody = utterance_prosody(f0[start:stop], voiced[start:stop], energy[start:stop])
+        described.append(
+            {
+                "recording": row["recording"],
+                "index": row["index"],
+                "prosody": prosody.as_dict() if prosody else None,
+                "speaker_vector": _voice(samples, encoder),
+                "frame_start": start,
+                "frame_stop": stop,
+            }
+        )
+    return pa.Table.from_pylist(described, UTTERANCE_FEATURE_SCHEMA)
+
+
+def cut_spans(blocks: Iterable[Samples], spans: Sequence[tuple[float, float]]) -> Iterator[Samples]:
+    """The samples of each span of seconds, spans sorted by their starts and allowed to overlap.
+
+    Holds what the current span needs and no more. A span that reaches past the end is cut there.
+    """
+    source = iter(blocks)
+    held, offset = np.zeros(0, np.float32), 0
+    for start_s, end_s in spans:
+        start, stop = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
+        while offset + len(held) < stop and (block := next(source, None)) is not None:
+            drop = min(max(0, start - offset), len(held))
+            held, offset = np.concatenate([held[drop:], block]), offset + drop
+        yield held[max(0, start - offset) : max(0, stop - offset)]
+
+
+def _voice(samples: Samples, encoder: Encoder) -> list[float] | None:
+    if len(samples) < SHORTEST_VOICE_S * SAMPLE_RATE or not np.any(samples):
+        return None
+    vector: list[float] = encoder.embed(samples).tolist()
+    return vector

@@ -1,0 +1,82 @@
+"""Frame-level features of every recording, and what they say of each utterance."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import pyarrow as pa
+
+from nymph.audio.decode import decode_blocks
+from nymph.audio.frames import FRAME_SCHEMA
+from nymph.audio.frames import extract_frames as frames_of
+from nymph.audio.speaker import SpeakerEncoder
+from nymph.errors import NymphError
+from nymph.features.utterances import describe_utterances as describe
+from nymph.files import fingerprint
+from nymph.ingestion.raw import RawFolder
+from nymph.lazy import Lazy
+from nymph.pipelines.features.options import FeatureOptions
+from nymph.stages import Item, Made, Outcome, Work, failure_of
+from nymph.stores.items import StoredItems
+from nymph.stores.quarantine import Quarantine
+from nymph.stores.recordings import Recordings
+
+VERSION = 1
+"""Raised when the same recording and options would give other features than before."""
+
+
+def extract_frames(raw: RawFolder, recordings: Recordings, options: FeatureOptions) -> tuple[Work, Quarantine]:
+    """Declare mel, MFCC, energy and pitch of every recording."""
+    chosen = options.model_dump(mode="json")
+    items = [
+        Item(unit, fingerprint(VERSION, unit, chosen), source=rows[0]["source"])
+        for unit, rows in recordings.units("speech").items()
+    ]
+    work = Work("features", items, partial(_extract, raw, options))
+    return work, Quarantine(work)
+
+
+def describe_utterances(
+    raw: RawFolder,
+    recordings: Recordings,
+    transcripts: StoredItems,
+    frames: StoredItems,
+    speaker_encoder: Lazy[SpeakerEncoder],
+) -> tuple[Work, Quarantine]:
+    """Declare prosody and speaker vector of every utterance whose recording has a transcript and frames."""
+    items = [
+        Item(
+            unit,
+            fingerprint(VERSION, transcripts.keys[unit], frames.keys[unit], speaker_encoder.identity),
+            source=rows[0]["source"],
+        )
+        for unit, rows in recordings.units("speech").items()
+        if unit in transcripts and unit in frames
+    ]
+    work = Work("features", items, partial(_describe, raw, transcripts, frames, speaker_encoder))
+    return work, Quarantine(work)
+
+
+def _extract(raw: RawFolder, options: FeatureOptions, items: Sequence[Item]) -> Iterator[Outcome]:
+    for item in items:
+        try:
+            batches = frames_of(raw.path_of(item.source), options.pitch)
+            yield Made(item, pa.RecordBatchReader.from_batches(FRAME_SCHEMA, batches))
+        except NymphError as error:
+            yield failure_of(item, error)
+
+
+def _describe(
+    raw: RawFolder,
+    transcripts: StoredItems,
+    frames: StoredItems,
+    speaker_encoder: Lazy[SpeakerEncoder],
+    items: Sequence[Item],
+) -> Iterator[Outcome]:
+    for item in items:
+        try:
+            segments = transcripts.read(item.id, ["recording", "index", "start", "end"])
+            pitch = frames.read(item.id, ["f0_hz", "voiced", "energy_db"])
+            blocks = decode_blocks(raw.path_of(item.source))
+            yield Made(item, describe(segments, pitch, blocks, speaker_encoder.get()))
+        except NymphError as error:
+            yield failure_of(item, error)

@@ -1,0 +1,3 @@
+from nymph.pipelines.ingestion.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

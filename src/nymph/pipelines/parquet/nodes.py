@@ -1,0 +1,43 @@
+"""Utterances become packed rows, one table a split."""
+
+from functools import partial
+from typing import Any
+
+from nymph.files import fingerprint
+from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.sequences.preparation import Corpus, FrameFolder
+from nymph.sequences.report import describe_rows
+from nymph.sequences.splits import SPLITS
+from nymph.stages import Work, whole
+from nymph.stores.items import StoredItems
+from nymph.stores.utterances import Utterances
+from nymph.text.tokenizer import Tokenizer
+
+VERSION = 1
+"""Raised when the same utterances and options would give other rows than before."""
+
+
+def pack_sequences(
+    utterances: Utterances, frames: StoredItems, tokenizer: Tokenizer, options: ParquetOptions
+) -> tuple[Work, Work, Work]:
+    """Declare the rows of train, validation and test."""
+    chosen = options.model_dump(mode="json")
+    key = fingerprint(VERSION, utterances.fingerprint, frames.fingerprint, tokenizer.fingerprint, chosen)
+    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key)
+    train, validation, test = (
+        whole("parquet", fingerprint(key, split), lambda split=split: partial(corpus.write, split))  # type: ignore[misc]
+        for split in SPLITS
+    )
+    return train, validation, test
+
+
+def describe_sequences(train: str, validation: str, test: str) -> dict[str, Any]:
+    """The realised mix: rows, documents and positions of each split by task and kind."""
+    report = {split: describe_rows(place) for split, place in zip(SPLITS, (train, validation, test), strict=True)}
+    rows = ", ".join(f"{split} {facts['rows']}" for split, facts in report.items())
+    return {**report, "summary": [f"rows: {rows}"]}
+
+
+def publish_tokenizer(tokenizer: Tokenizer) -> Work:
+    """Declare the tokenizer as a table beside the rows, so that whoever is served the rows is served it too."""
+    return whole("parquet", fingerprint(VERSION, tokenizer.fingerprint), lambda: tokenizer)

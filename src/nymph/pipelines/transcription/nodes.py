@@ -1,0 +1,54 @@
+"""Give every unit its segments: recordings are transcribed, unless their transcript came with them."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from nymph.audio.decode import decode_blocks
+from nymph.errors import NymphError
+from nymph.files import fingerprint
+from nymph.ingestion.raw import RawFolder
+from nymph.lazy import Lazy
+from nymph.stages import Item, Made, Outcome, Work, failure_of
+from nymph.stores.quarantine import Quarantine
+from nymph.stores.recordings import Recordings
+from nymph.transcription.engine import Transcriber
+from nymph.transcription.segments import given_segments, spoken_segments
+
+VERSION = 1
+"""Raised when the same recording and options would give other segments than before."""
+
+
+def transcribe_recordings(
+    raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber]
+) -> tuple[Work, Quarantine]:
+    """Declare the segments of every unit; only recordings without a transcript need the model."""
+    items = [
+        Item(unit, _key(rows, transcriber), _is_spoken(rows), rows[0]["source"])
+        for unit, rows in recordings.units().items()
+    ]
+    work = Work("transcription", items, partial(_transcribe, raw, recordings, transcriber))
+    return work, Quarantine(work)
+
+
+def _is_spoken(rows: list[dict[str, Any]]) -> bool:
+    return rows[0]["kind"] == "speech" and not rows[0]["has_text"]
+
+
+def _key(rows: list[dict[str, Any]], transcriber: Lazy[Transcriber]) -> str:
+    identity = transcriber.identity if _is_spoken(rows) else "given"
+    return fingerprint(VERSION, [row["id"] for row in rows], identity)
+
+
+def _transcribe(
+    raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber], items: Sequence[Item]
+) -> Iterator[Outcome]:
+    for item in items:
+        try:
+            if item.payload:
+                table = transcriber.get().transcribe(decode_blocks(raw.path_of(item.source)))
+                yield Made(item, spoken_segments(item.id, table))
+            else:
+                yield Made(item, given_segments(recordings.read_unit(item.id)))
+        except NymphError as error:
+            yield failure_of(item, error)

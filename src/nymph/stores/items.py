@@ -1,0 +1,120 @@
+"""A folder with one Parquet file an item, and an index that says which of them the last whole run wanted.
+
+Item files are named `<id>.<key>.parquet`, so outputs of earlier options stay beside today's and going back costs
+nothing; `index.json` appears only when every item was made or quarantined. One file an item costs an fsync each:
+items should be recordings or documents, not sentences.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from nymph.console import carry_out
+from nymph.errors import NymphError
+from nymph.files import fingerprint, read_json, remove_leftovers, write_json
+from nymph.parquet import iter_parquet, read_parquet, write_parquet
+from nymph.stages import Made, Work
+
+_SAFE = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class StoredItems:
+    """What a stage made, item by item."""
+
+    folder: Path
+    keys: dict[str, str]
+    """Item id -> key, in the stage's own order."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "StoredItems":
+        """The items of the last whole run.
+
+        Raises:
+            NymphError: the stage has not run to its end yet.
+        """
+        index = folder / "index.json"
+        if not index.is_file():
+            raise NymphError(f"{folder}: no index.json, so the stage that writes it has not finished; run it first")
+        return cls(folder, dict(read_json(index)["items"]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the content of all items."""
+        return fingerprint(sorted(self.keys.items()))
+
+    def __contains__(self, id: str) -> bool:
+        return id in self.keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def path(self, id: str) -> Path:
+        """The file of one item."""
+        return item_path(self.folder, id, self.keys[id])
+
+    def read(self, id: str, columns: list[str] | None = None) -> pa.Table:
+        """One item, verified."""
+        return read_parquet(self.path(id), columns)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All items' rows, one item after another."""
+        for id in self:
+            yield from iter_parquet(self.path(id))
+
+
+def item_path(folder: Path, id: str, key: str) -> Path:
+    """Where an item's output lies.
+
+    Raises:
+        NymphError: the id could leave the folder.
+    """
+    for part in (id, key):
+        if not _SAFE.fullmatch(part):
+            raise NymphError(f"expected an item name of letters, digits, '_' and '-', got {part!r}")
+    return folder / f"{id}.{key}.parquet"
+
+
+def save_items(folder: Path, work: Work) -> None:
+    """Make the missing items, each whole on disk before the next, then commit the index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    for outcome in carry_out(work, lambda item: item_path(folder, item.id, item.key).is_file()):
+        if isinstance(outcome, Made):
+            _write(folder, work, outcome)
+    _commit_index(folder, work)
+
+
+def _write(folder: Path, work: Work, made: Made) -> None:
+    """Write one output, a table or a stream of batches; what fails on the way is quarantined like any failure."""
+    value: pa.Table | pa.RecordBatchReader = made.value
+    batches = [value] if isinstance(value, pa.Table) else value
+    try:
+        write_parquet(item_path(folder, made.item.id, made.item.key), value.schema, batches)
+    except NymphError as error:
+        work.tally.spoil(made.item, error)
+
+
+def _commit_index(folder: Path, work: Work) -> None:
+    failed = {failure.item.id for failure in work.tally.failures}
+    items = {item.id: item.key for item in work.items if item.id not in failed}
+    index = folder / "index.json"
+    if index.is_file() and read_json(index) == {"items": items, "stage": work.stage}:
+        return
+    write_json(index, {"items": items, "stage": work.stage})
+
+
+def prune(folder: Path) -> int:
+    """Delete item files that the index no longer names; returns how many."""
+    stored = StoredItems.open(folder)
+    wanted = {stored.path(id).name for id in stored}
+    stale = [path for path in folder.glob("*.parquet") if path.name not in wanted]
+    for path in stale:
+        path.unlink()
+    return len(stale)

@@ -1,0 +1,61 @@
+"""What could not be used, and why: one table a stage, rewritten whole by each run of that stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from nymph.parquet import read_parquet, write_parquet
+from nymph.stages import Failed, Item, Work
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("id", pa.string()),
+        ("key", pa.string()),
+        ("source", pa.string()),
+        ("line", pa.int32()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The failures of one piece of work; complete once that work has been saved."""
+
+    work: Work
+
+
+def save_quarantine(filepath: Path, quarantine: Quarantine) -> None:
+    """Write the failures of this run and, for items it did not touch, those of earlier runs."""
+    tally = quarantine.work.tally
+    earlier = load_failures(filepath)
+    carried = [failure for failure in earlier if (failure.item.id, failure.item.key) in tally.untouched]
+    for failure in carried:
+        tally.fail(failure)
+    rows = [_row(quarantine.work.stage, failure) for failure in tally.failures]
+    write_parquet(filepath, QUARANTINE_SCHEMA, [pa.Table.from_pylist(rows, QUARANTINE_SCHEMA)])
+
+
+def load_failures(filepath: Path) -> list[Failed]:
+    """The failures in a quarantine table; none where there is no table."""
+    if not filepath.is_file():
+        return []
+    return [
+        Failed(Item(row["id"], row["key"], source=row["source"]), row["reason"], row["message"], row["line"])
+        for row in read_parquet(filepath).to_pylist()
+    ]
+
+
+def _row(stage: str, failure: Failed) -> dict[str, object]:
+    return {
+        "stage": stage,
+        "id": failure.item.id,
+        "key": failure.item.key,
+        "source": failure.item.source,
+        "line": failure.line,
+        "reason": failure.reason,
+        "message": failure.message,
+    }
