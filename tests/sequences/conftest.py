@@ -1,12 +1,16 @@
 """A small corpus made here: utterances with words, frames and everything an utterance may have."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from nymph.sequences.document import Document
+from nymph.sequences.rows import Row, origin_batch, row_batch
+from nymph.sequences.schema import row_schema
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.streams import Tools
 from nymph.text.prosody import learn_edges
@@ -70,6 +74,22 @@ FRAMES = make_frames(6000)
 
 def frames_of(reference: Mapping[str, Any]) -> pa.Table:
     return FRAMES.slice(reference["start"], reference["stop"] - reference["start"])
+
+
+def arrays(document: Document) -> SimpleNamespace:
+    """A document's columns as arrays, taken from the row it becomes."""
+    row = Row()
+    row.add(document)
+    T = max(2, document.length)
+    batch = row_batch([row], row_schema(T, "uint16"), T)
+    fixed = {name: batch[name].flatten().to_numpy() for name in batch.schema.names[:7]}
+    fixed["prosody"] = fixed["prosody"].reshape(T, 4)
+    at = batch["audio_position"].flatten().to_numpy()
+    audio = batch["audio"].flatten().flatten().to_numpy().reshape(-1, 640)
+    origin, seconds = origin_batch([row]), np.full((T, 2), np.nan, np.float32)
+    timed = origin["timed"].flatten().to_numpy()
+    seconds[timed] = np.stack([origin["start"].flatten(), origin["end"].flatten()], 1)
+    return SimpleNamespace(**fixed, audio_position=at, audio=audio, seconds=seconds)
 
 
 @pytest.fixture(scope="session")

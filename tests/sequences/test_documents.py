@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from nymph.errors import NymphError
-from nymph.sequences.document import Document
 from nymph.sequences.documents import MixCounts, MixOptions, build_documents
 from nymph.sequences.schema import Modality
 from nymph.sequences.statistics import FeatureStatistics
@@ -15,28 +14,30 @@ from nymph.sequences.streams import Tools
 from nymph.sequences.tasks import FEATURES, TASKS, Task
 from nymph.text.tokenizer import Tokenizer
 
-from .conftest import FRAMES, make_utterance
+from .conftest import FRAMES, arrays, make_utterance
 
 LONG = 10_000
 
 
-def documents(task: Task, tools: Tools, *utterances: dict[str, Any], length: int = LONG) -> list[Document]:
-    return list(build_documents(utterances, tools, MixOptions({"task": task}), length))
+def documents(task: Task, tools: Tools, *utterances: dict[str, Any]) -> list[Any]:
+    """The arrays of a task's documents."""
+    return [arrays(one) for one in build_documents(utterances, tools, MixOptions({"task": task}), LONG)]
 
 
-def target_text(document: Document, tokenizer: Tokenizer) -> str:
+def target_text(document: Any, tokenizer: Tokenizer) -> str:
     counted = (document.loss_weight > 0) & (document.modality == Modality.TEXT)
     return tokenizer.decode(document.tokens[counted])
 
 
 def test_transcribe_gives_the_sound_and_counts_the_words(tools: Tools) -> None:
     utterance = make_utterance("r", 4)
-    (document,) = documents(TASKS["transcribe"], tools, utterance)
+    (made,) = build_documents([utterance], tools, MixOptions({"task": TASKS["transcribe"]}), LONG)
+    document = arrays(made)
     assert target_text(document, tools.tokenizer) == utterance["text"]
     frames = utterance["frames"]["stop"] - utterance["frames"]["start"]
     assert len(document.audio) == -(-frames // 8)
     assert (document.modality[document.audio_position] == Modality.AUDIO).all()
-    assert document.whole
+    assert made.whole
 
 
 def test_emotion_is_a_target_before_the_words(tools: Tools) -> None:
@@ -55,8 +56,8 @@ def test_an_absent_emotion_is_not_learned_as_none(tools: Tools) -> None:
 
 def test_the_prompt_is_the_tasks_name_in_words(tools: Tools) -> None:
     task = Task(conditions=("audio",))
-    (document,) = list(build_documents([make_utterance("r", 0)], tools, MixOptions({"write_it_down": task}), LONG))
-    assert tools.tokenizer.decode(document.tokens).startswith("<|task|>write it down<|audio_start|>")
+    (document,) = build_documents([make_utterance("r", 0)], tools, MixOptions({"write_it_down": task}), LONG)
+    assert tools.tokenizer.decode(arrays(document).tokens).startswith("<|task|>write it down<|audio_start|>")
 
 
 def test_a_text_token_carries_the_sound_of_its_time(tools: Tools) -> None:
@@ -129,15 +130,19 @@ def test_a_long_utterance_is_divided_between_words_and_keeps_them_all(tools: Too
     options = MixOptions({"task": TASKS["transcribe"]})
     parts = list(build_documents([utterance], tools, options, 100, counts))
     assert len(parts) > 1
-    assert max(map(len, parts)) <= 100
-    assert "".join(target_text(part, tools.tokenizer) for part in parts) == utterance["text"]
+    assert max(part.length for part in parts) <= 100
+    assert "".join(target_text(arrays(part), tools.tokenizer) for part in parts) == utterance["text"]
     assert counts.divided == {"task": 1}
-    assert sum(len(part.audio) for part in parts) >= (utterance["frames"]["stop"] - utterance["frames"]["start"]) // 8
+    assert (
+        sum(len(arrays(part).audio) for part in parts)
+        >= (utterance["frames"]["stop"] - utterance["frames"]["start"]) // 8
+    )
 
 
 def test_fractional_weights_take_their_share_the_same_every_time(tools: Tools) -> None:
     corpus = [make_utterance(f"{k:x}", 0) for k in range(300)]
-    taken = [[d.id for d in documents(Task(weight=0.3), tools, *corpus)] for _ in range(2)]
+    options = MixOptions({"task": Task(weight=0.3)})
+    taken = [[document.id for document in build_documents(corpus, tools, options, LONG)] for _ in range(2)]
     assert taken[0] == taken[1]
     assert 60 < len(taken[0]) < 120
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from nymph.errors import NymphError
-from nymph.sequences.document import Document, Segment, join
+from nymph.sequences.document import Document, Segment
 from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.schema import Modality, row_schema
 
@@ -17,7 +17,7 @@ SCHEMA = row_schema(T, "uint16")
 
 def document(length: int, first: int = 1, whole: bool = False) -> Document:
     tokens = np.arange(first, first + length)
-    return join([Segment(tokens, Modality.TEXT, 1.0)], id=str(first), task="continue", source="text", whole=whole)
+    return Document((Segment(tokens, Modality.TEXT, 1.0),), id=str(first), task="continue", source="text", whole=whole)
 
 
 def rows_of(packed: Sequence[Packed]) -> pa.Table:
@@ -38,7 +38,7 @@ def test_every_document_is_in_exactly_one_row() -> None:
     lengths = np.random.default_rng(0).integers(2, T + 1, 300).tolist()
     documents = [document(length, first=100 * k + 1) for k, length in enumerate(lengths)]
     packed = list(pack(documents, SCHEMA, T, PackingOptions(window_rows=16)))
-    assert sorted(texts(packed)) == sorted(d.tokens.tolist() for d in documents)
+    assert sorted(texts(packed)) == sorted(d.segments[0].tokens.tolist() for d in documents)
 
 
 def test_the_same_documents_give_the_same_rows() -> None:
@@ -52,7 +52,7 @@ def test_a_usual_mix_wastes_less_than_two_percent() -> None:
     lengths = np.clip(random.lognormal(5, 1, 4000).astype(int), 2, 2048)
     counts = PackingCounts()
     schema = row_schema(2048, "uint16")
-    for _ in pack((document(n) for n in lengths), schema, 2048, None, counts):
+    for _ in pack([document(n) for n in lengths], schema, 2048, None, counts):
         pass
     assert counts.waste(2048) < 0.02
 

@@ -1,22 +1,24 @@
-"""A document: one example of one task, as parallel arrays, before it is packed into a row.
+"""A document: one example of one task, as segments, until packing writes them into a row.
 
-Built from segments, each of one modality. Absence is explicit (-1, NaN, no patch), never a zero that looks like data.
-Legend: n positions, k patches, S speaker vectors.
+A segment is a run of positions alike in modality and loss weight. Nothing is spread out before it has its place, so a
+document costs its tokens and features and no more, and cutting one copies nothing.
+Legend: n positions, k patches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nymph.sequences.schema import PATCH, PROSODY, SPEAKER, Modality
+from nymph.sequences.schema import Modality
 
 ABSENT = -1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Segment:
     """Consecutive positions of one modality; what is None is absent at all of them."""
 
@@ -34,104 +36,63 @@ class Segment:
     audio: NDArray[np.float16] | None = None
     """Standardised mel patches [k,640]."""
     audio_at: NDArray[np.int64] | None = None
-    """The positions [k] that carry them."""
+    """The positions [k] that carry them, ascending."""
     seconds: NDArray[np.float32] | None = None
     """Start and end in the recording [n,2], NaN where unknown."""
-
-
-@dataclass(frozen=True, eq=False)
-class Document:
-    """Parallel arrays over n positions; `loss_weight[0]` is 0, for nothing stands before it."""
-
-    id: str
-    task: str
-    source: str
-    tokens: NDArray[np.int32]
-    modality: NDArray[np.uint8]
-    loss_weight: NDArray[np.float16]
-    sentiment: NDArray[np.int8]
-    speaker: NDArray[np.int16]
-    prosody: NDArray[np.float16]
-    seconds: NDArray[np.float32]
-    speaker_vectors: NDArray[np.float16]
-    audio_position: NDArray[np.int64]
-    audio: NDArray[np.float16]
-    whole: bool = False
-    """Must not be split: its targets mean nothing without its conditions."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def cut(self, start: int, stop: int, seen: int = 0) -> "Document":
-        """Positions `start` to `stop`; the first `seen` of them are context only, their loss was counted before."""
-        span = slice(start, stop)
-        weight = self.loss_weight[span].copy()
-        weight[: max(seen, 1)] = 0
-        inside = (self.audio_position >= start) & (self.audio_position < stop)
+    def part(self, start: int, stop: int) -> "Segment":
+        """Positions `start` to `stop`, with the features that stand there."""
+        if start <= 0 and stop >= len(self):
+            return self
+        audio, at = self.audio, self.audio_at
+        if audio is not None and at is not None:
+            first, last = np.searchsorted(at, [start, stop])
+            audio, at = audio[first:last], at[first:last] - start
         return replace(
             self,
-            tokens=self.tokens[span],
-            modality=self.modality[span],
-            loss_weight=weight,
-            sentiment=self.sentiment[span],
-            speaker=self.speaker[span],
-            prosody=self.prosody[span],
-            seconds=self.seconds[span],
-            audio_position=self.audio_position[inside] - start,
-            audio=self.audio[inside],
+            tokens=self.tokens[start:stop],
+            prosody=None if self.prosody is None else self.prosody[start:stop],
+            seconds=None if self.seconds is None else self.seconds[start:stop],
+            audio=audio,
+            audio_at=at,
         )
 
 
-def join(segments: Sequence[Segment], *, id: str, task: str, source: str, whole: bool = False) -> Document:
-    """One document of segments in order. Equal speaker vectors (the same array) are stored once."""
-    lengths = np.array([len(segment.tokens) for segment in segments], np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    vectors, speaker_index = _speakers(segments)
+@dataclass(frozen=True, eq=False)
+class Document:
+    """Segments in order. Whatever its weight, its first position is no target: nothing stands before it."""
 
-    def spread(values: list[float], dtype: Any) -> NDArray[Any]:
-        return np.repeat(np.array(values, dtype), lengths)
+    segments: tuple[Segment, ...]
+    id: str
+    """Of the utterance, or of the recording."""
+    task: str
+    source: str
+    """Kind of its utterances."""
+    whole: bool = False
+    """Must not be split: its targets mean nothing without its conditions."""
 
-    weight = spread([segment.weight for segment in segments], np.float16)
-    weight[:1] = 0
-    patched = [(start, s) for start, s in zip(starts, segments, strict=False) if s.audio is not None]
-    return Document(
-        id=id,
-        task=task,
-        source=source,
-        whole=whole,
-        tokens=np.concatenate([segment.tokens for segment in segments]).astype(np.int32, copy=False),
-        modality=spread([segment.modality for segment in segments], np.uint8),
-        loss_weight=weight,
-        sentiment=spread([segment.sentiment for segment in segments], np.int8),
-        speaker=spread(speaker_index, np.int16),
-        prosody=_stack([(s.prosody, len(s.tokens)) for s in segments], PROSODY, np.float16),
-        seconds=_stack([(s.seconds, len(s.tokens)) for s in segments], 2, np.float32),
-        speaker_vectors=np.array(vectors, np.float16).reshape(-1, SPEAKER),
-        audio_position=_concatenate([start + s.audio_at for start, s in patched], np.int64),
-        audio=_concatenate([s.audio for _, s in patched], np.float16, PATCH),
-    )
+    @cached_property
+    def length(self) -> int:
+        """Positions."""
+        return sum(map(len, self.segments))
 
+    @property
+    def targets(self) -> int:
+        """Positions that count in the loss."""
+        counted = sum(len(segment) for segment in self.segments if segment.weight)
+        return counted - bool(self.segments[0].weight)
 
-def _speakers(segments: Sequence[Segment]) -> tuple[list[NDArray[np.float16]], list[float]]:
-    index: dict[int, int] = {}
-    vectors: list[NDArray[np.float16]] = []
-    for segment in segments:
-        if segment.speaker is not None and id(segment.speaker) not in index:
-            index[id(segment.speaker)] = len(vectors)
-            vectors.append(segment.speaker)
-    return vectors, [ABSENT if s.speaker is None else index[id(s.speaker)] for s in segments]
+    def cut(self, start: int, stop: int, seen: int = 0) -> "Document":
+        """Positions `start` to `stop`; the first `seen` of them are context only, their loss was counted before."""
+        context = [replace(segment, weight=0.0) for segment in self._between(start, start + seen)]
+        return replace(self, segments=(*context, *self._between(start + seen, stop)))
 
-
-def _stack(parts: list[tuple[NDArray[Any] | None, int]], width: int, dtype: Any) -> NDArray[Any]:
-    """Rows of width `width`, NaN for the segments that have none."""
-    result = np.full((sum(length for _, length in parts), width), np.nan, dtype)
-    start = 0
-    for values, length in parts:
-        if values is not None:
-            result[start : start + length] = values
-        start += length
-    return result
-
-
-def _concatenate(parts: list[Any], dtype: Any, width: int | None = None) -> NDArray[Any]:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros((0, width) if width else 0, dtype)
+    def _between(self, start: int, stop: int) -> Iterator[Segment]:
+        at = 0
+        for segment in self.segments:
+            if at < stop and at + len(segment) > start:
+                yield segment.part(max(start - at, 0), min(stop - at, len(segment)))
+            at += len(segment)

@@ -6,21 +6,26 @@ in every order and for any number of processes.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import groupby
-from typing import Any, ClassVar
+from itertools import groupby, islice
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nymph.errors import NymphError
-from nymph.sequences.document import Document, Segment, join
+from nymph.sequences.document import Document, Segment
 from nymph.sequences.schema import Modality
 from nymph.sequences.streams import Tools, Utterance, UtteranceStreams
 from nymph.sequences.tasks import TASKS, Stream, Task, prompt_of
 from nymph.text.tokenizer import Tokenizer
 from nymph.text.vocabulary import END_OF_DOCUMENT, TASK
+
+PASSAGE = 256
+"""Most utterances of one recording that are in memory, and in a document, together."""
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class MixCounts:
         """Count a document."""
         key = (document.task, document.source)
         self.documents[key] += 1
-        self.positions[key] += len(document)
-        self.targets[key] += int(np.count_nonzero(document.loss_weight))
+        self.positions[key] += document.length
+        self.targets[key] += document.targets
 
     def merge(self, other: "MixCounts") -> None:
         """Add what another process counted."""
@@ -68,20 +73,24 @@ def build_documents(
     context_length: int,
     counts: MixCounts | None = None,
 ) -> Iterator[Document]:
-    """Documents of a stream of utterances whose recordings stand together, one recording in memory at a time.
+    """Documents of a stream of utterances whose recordings stand together, one passage in memory at a time.
 
     A conditional document longer than `context_length` is divided between words; see `divide`.
     """
     tally = counts if counts is not None else MixCounts()
     prompts = {name: _prompt(name, task, tools.tokenizer) for name, task in options.tasks.items()}
-    for _, group in groupby(utterances, key=lambda utterance: utterance["recording"]):
-        recording = _readable(group, tools, tally)
+    for passage in passages(_readable(utterances, tools, tally), lambda one: one.utterance):
         for name, task in options.tasks.items():
-            for document in _task_documents(
-                name, task, recording, prompts[name], tools, options, context_length, tally
-            ):
+            for document in _task_documents(name, task, passage, prompts[name], tools, options, context_length, tally):
                 tally.add(document)
                 yield document
+
+
+def passages(items: Iterable[Item], utterance_of: Callable[[Item], Utterance]) -> Iterator[list[Item]]:
+    """Consecutive utterances of one recording, at most `PASSAGE` of them, as lists."""
+    for _, recording in groupby(items, key=lambda item: utterance_of(item)["recording"]):
+        while passage := list(islice(recording, PASSAGE)):
+            yield passage
 
 
 def build_document(
@@ -94,8 +103,8 @@ def build_document(
         return None
     end = Segment(np.array([tokenizer.id(END_OF_DOCUMENT)]), Modality.CONTROL, 1.0)
     first = group[0].utterance
-    return join(
-        [*prompt, *conditions, *targets, end],
+    return Document(
+        (*prompt, *conditions, *targets, end),
         id=first["id"] if task.unit == "utterance" else first["recording"],
         task=name,
         source=first["kind"],
@@ -148,7 +157,7 @@ def _task_documents(
         if document is None:
             counts.skipped[f"{name}: a stream is absent"] += 1
             continue
-        if task.conditional and len(document) > context_length and len(group) == 1:
+        if task.conditional and document.length > context_length and len(group) == 1:
             parts = list(_divided(name, task, group[0], prompt, tools, context_length))
             counts.divided[name] += len(parts) > 1
             yield from parts * times
@@ -161,7 +170,7 @@ def _divided(
 ) -> Iterator[Document]:
     """The documents of an utterance's parts, divided until each fits or cannot be divided."""
     document = build_document(name, task, [one], prompt, tools.tokenizer)
-    halves = divide(one.utterance) if document is not None and len(document) > limit else []
+    halves = divide(one.utterance) if document is not None and document.length > limit else []
     if len(halves) == 2:
         for half in halves:
             yield from _divided(name, task, UtteranceStreams(half, tools), prompt, tools, limit)
@@ -183,17 +192,26 @@ def _target_parts(one: UtteranceStreams, task: Task) -> list[Segment]:
     return [*speaker, *(segment for part in parts for segment in part)]
 
 
-def _readable(group: Iterable[Utterance], tools: Tools, counts: MixCounts) -> list[UtteranceStreams]:
+def _readable(utterances: Iterable[Utterance], tools: Tools, counts: MixCounts) -> Iterator[UtteranceStreams]:
     """The utterances that can be read; one with an unknown label or broken text is left out and counted."""
-    result: list[UtteranceStreams] = []
-    for utterance in group:
-        try:
-            one = UtteranceStreams(utterance, tools)
+    stream = iter(utterances)
+    while block := list(islice(stream, PASSAGE)):
+        for utterance, ids in zip(block, _encoded(block, tools.tokenizer), strict=True):
+            try:
+                one = UtteranceStreams(utterance, tools, ids)
+            except NymphError as error:
+                counts.skipped[f"utterance left out: {error}"] += 1
+                continue
             if len(one.ids):
-                result.append(one)
-        except NymphError as error:
-            counts.skipped[f"utterance left out: {error}"] += 1
-    return result
+                yield one
+
+
+def _encoded(block: list[Utterance], tokenizer: Tokenizer) -> Sequence[NDArray[np.uint32] | None]:
+    """Ids of a block's texts at once; None for all where one cannot be encoded, for then each is tried by itself."""
+    try:
+        return tokenizer.encode_many([utterance["text"] for utterance in block])
+    except NymphError:
+        return [None] * len(block)
 
 
 def _prompt(name: str, task: Task, tokenizer: Tokenizer) -> list[Segment]:

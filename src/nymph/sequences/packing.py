@@ -96,10 +96,10 @@ def _fitting(
     """Documents that fit in a row: as they are, in overlapping pieces, or not at all but counted."""
     for document in documents:
         counts.documents += 1
-        if len(document) <= context_length:
+        if document.length <= context_length:
             yield document
         elif options.long_documents == "quarantine" or document.whole:
-            counts.quarantined.append(f"{document.task} {document.id}: {len(document)} positions")
+            counts.quarantined.append(f"{document.task} {document.id}: {document.length} positions")
         else:
             pieces = list(_pieces(document, context_length, options.overlap))
             counts.split += 1
@@ -108,8 +108,8 @@ def _fitting(
 
 
 def _pieces(document: Document, length: int, overlap: int) -> Iterator[Document]:
-    for start in range(0, len(document) - overlap, length - overlap):
-        yield document.cut(start, min(start + length, len(document)), overlap if start else 0)
+    for start in range(0, document.length - overlap, length - overlap):
+        yield document.cut(start, min(start + length, document.length), overlap if start else 0)
 
 
 def _windows(documents: Iterable[Document], positions: int) -> Iterator[list[Document]]:
@@ -117,7 +117,7 @@ def _windows(documents: Iterable[Document], positions: int) -> Iterator[list[Doc
     size = 0
     for document in documents:
         window.append(document)
-        size += len(document)
+        size += document.length
         if size >= positions:
             yield window
             window, size = [], 0
@@ -129,11 +129,11 @@ def _best_fit(documents: list[Document], rows: list[Row], context_length: int) -
     """Put each document, longest first, into the fullest row that has room for it."""
     result = list(rows)
     room = sorted((context_length - row.used, index) for index, row in enumerate(result))
-    for document in sorted(documents, key=len, reverse=True):
-        at = bisect_left(room, (len(document), -1))
+    for document in sorted(documents, key=lambda document: -document.length):
+        at = bisect_left(room, (document.length, -1))
         left, index = room.pop(at) if at < len(room) else (context_length, len(result))
         if index == len(result):
             result.append(Row())
         result[index].add(document)
-        insort(room, (left - len(document), index))
+        insort(room, (left - document.length, index))
     return result

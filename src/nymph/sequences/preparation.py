@@ -7,7 +7,6 @@ than holding it. Documents can be made by several processes; their order, and so
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from joblib import Parallel, delayed
 
 from nymph.errors import NymphError
 from nymph.sequences.document import Document
-from nymph.sequences.documents import MixCounts, MixOptions, build_documents
+from nymph.sequences.documents import MixCounts, MixOptions, build_documents, passages
 from nymph.sequences.frames import FrameFolder
 from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.splits import SplitOptions, SplitPlan, plan_splits
@@ -29,10 +28,8 @@ __all__ = ["Corpus", "FrameFolder", "SequenceOptions", "SplitCounts"]
 
 Utterance = Mapping[str, Any]
 
-PASSAGE = 256
-"""Most utterances of one recording that are in memory, and in a document, together."""
-CHUNK = 16
-"""Passages that go to another process together."""
+CHUNK = 64
+"""Utterances that go to another process together."""
 
 
 class SequenceOptions(Protocol):
@@ -119,13 +116,12 @@ class Corpus:
             self.options.context_length,
         )
         tools = Tools(self.tokenizer, self.statistics, self.frames, self.units)
-        passages = _passages(self.plan.select(self.utterances, split))
+        chosen = self.plan.select(self.utterances, split)
         if self.workers == 1:
-            for passage in passages:
-                yield from build_documents(passage, tools, mix, length, tally)
+            yield from build_documents(chosen, tools, mix, length, tally)
             return
         parallel = Parallel(n_jobs=self.workers, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-        for documents, found in parallel(delayed(_documents)(c, tools, mix, length) for c in _chunks(passages)):
+        for documents, found in parallel(delayed(_documents)(c, tools, mix, length) for c in _chunks(chosen)):
             tally.merge(found)
             yield from documents
 
@@ -148,19 +144,19 @@ class Corpus:
 
 
 def _documents(
-    passages: list[list[Utterance]], tools: Tools, mix: MixOptions, context_length: int
+    utterances: list[Utterance], tools: Tools, mix: MixOptions, context_length: int
 ) -> tuple[list[Document], MixCounts]:
     counts = MixCounts()
-    documents = [d for passage in passages for d in build_documents(passage, tools, mix, context_length, counts)]
-    return documents, counts
+    return list(build_documents(utterances, tools, mix, context_length, counts)), counts
 
 
-def _passages(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
-    for _, recording in groupby(utterances, key=lambda utterance: utterance["recording"]):
-        while passage := list(islice(recording, PASSAGE)):
-            yield passage
-
-
-def _chunks(passages: Iterator[list[Utterance]]) -> Iterator[list[list[Utterance]]]:
-    while chunk := list(islice(passages, CHUNK)):
+def _chunks(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
+    """About `CHUNK` utterances, cut between passages."""
+    chunk: list[Utterance] = []
+    for passage in passages(utterances, lambda utterance: utterance):
+        chunk += passage
+        if len(chunk) >= CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk

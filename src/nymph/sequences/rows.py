@@ -4,6 +4,7 @@ Columns are filled as numpy blocks [rows, T] and handed to Arrow without a copy.
 """
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nymph.errors import NymphError
-from nymph.sequences.document import ABSENT, Document
+from nymph.sequences.document import ABSENT, Document, Segment
 from nymph.sequences.schema import PATCH, PROSODY, SPEAKER
 
 ORIGIN_SCHEMA = pa.schema(
@@ -26,8 +27,9 @@ ORIGIN_SCHEMA = pa.schema(
 )
 """Row by row: the documents in order with their lengths, the positions that have a time, and their seconds."""
 
-_MOST_DOCUMENTS = 2**16 - 1
-_MOST_SPEAKERS = 2**15 - 1
+
+_MOST_DOCUMENTS = 2**15 - 1
+"""As many as have a number in a row, and a speaker each."""
 
 
 @dataclass
@@ -40,30 +42,29 @@ class Row:
     def add(self, document: Document) -> None:
         """Append a document."""
         self.documents.append(document)
-        self.used += len(document)
+        self.used += document.length
+
+    def segments(self) -> list[tuple[int, Segment]]:
+        """Every segment and the position it starts at."""
+        segments = [segment for document in self.documents for segment in document.segments]
+        return list(zip(accumulate(map(len, segments), initial=0), segments, strict=False))
 
 
 def row_batch(rows: list[Row], schema: pa.Schema, context_length: int) -> pa.RecordBatch:
     """The rows as a batch of `schema`; positions without a document are padding."""
-    for row in rows:
-        _check_limits(row)
-    shape = (len(rows), context_length)
-    columns = {
-        "tokens": np.zeros(shape, schema.field("tokens").type.value_type.to_pandas_dtype()),
-        "modality": np.zeros(shape, np.uint8),
-        "loss_weight": np.zeros(shape, np.float16),
-        "document": np.zeros(shape, np.uint16),
-        "sentiment": np.full(shape, ABSENT, np.int8),
-        "speaker": np.full(shape, ABSENT, np.int16),
-        "prosody": np.full((*shape, PROSODY), np.nan, np.float16),
-    }
+    columns = _empty_columns(len(rows), context_length, schema)
+    vectors: list[list[NDArray[Any]]] = []
+    positions: list[list[NDArray[Any]]] = []
+    patches: list[list[NDArray[Any]]] = []
     for index, row in enumerate(rows):
-        _fill(columns, index, row)
+        segments = row.segments()
+        vectors.append(_fill_segments(columns, index, segments))
+        _fill_documents(columns, index, row)
+        patches.append([segment.audio for _, segment in segments if segment.audio is not None])
+        positions.append([at + segment.audio_at for at, segment in segments if segment.audio_at is not None])
     arrays = {name: _fixed(values, schema.field(name).type) for name, values in columns.items()}
-    vectors = [[document.speaker_vectors for document in row.documents] for row in rows]
-    positions = [[start + d.audio_position for start, d in _placed(row)] for row in rows]
-    patches = [[document.audio for document in row.documents] for row in rows]
-    arrays["speaker_vector"] = _ragged(vectors, np.float16, SPEAKER, schema.field("speaker_vector").type)
+    single = [[vector[None] for vector in row] for row in vectors]
+    arrays["speaker_vector"] = _ragged(single, np.float16, SPEAKER, schema.field("speaker_vector").type)
     arrays["audio_position"] = _ragged(positions, np.uint32, None, schema.field("audio_position").type)
     arrays["audio"] = _ragged(patches, np.float16, PATCH, schema.field("audio").type)
     return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
@@ -72,35 +73,72 @@ def row_batch(rows: list[Row], schema: pa.Schema, context_length: int) -> pa.Rec
 def origin_batch(rows: list[Row]) -> pa.RecordBatch:
     """Where the rows' positions came from, as a batch of `ORIGIN_SCHEMA`."""
     documents = [
-        [{"id": d.id, "task": d.task, "source": d.source, "positions": len(d)} for d in row.documents] for row in rows
+        [{"id": d.id, "task": d.task, "source": d.source, "positions": d.length} for d in row.documents] for row in rows
     ]
-    seconds = [np.concatenate([document.seconds for document in row.documents]) for row in rows]
-    timed = [np.flatnonzero(np.isfinite(spans[:, 0])) for spans in seconds]
-    columns = [
-        documents,
-        timed,
-        *([spans[at, side] for spans, at in zip(seconds, timed, strict=True)] for side in (0, 1)),
-    ]
+    timed = [_timed(row) for row in rows]
+    columns = [documents, *([part[side] for part in timed] for side in range(3))]
     arrays = [pa.array(values, kind.type) for values, kind in zip(columns, ORIGIN_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=ORIGIN_SCHEMA)
 
 
-def _placed(row: Row) -> list[tuple[int, Document]]:
-    starts = np.cumsum([0, *(len(document) for document in row.documents)]).tolist()
-    return list(zip(starts, row.documents, strict=False))
+def _timed(row: Row) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The positions of a row that have a time, and their start and end in seconds."""
+    spans = [(at, segment.seconds) for at, segment in row.segments() if segment.seconds is not None]
+    if not spans:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
+    seconds = np.concatenate([span for _, span in spans])
+    positions = np.concatenate([np.arange(at, at + len(span)) for at, span in spans])
+    known = np.isfinite(seconds[:, 0])
+    return positions[known], seconds[known, 0], seconds[known, 1]
 
 
-def _fill(columns: dict[str, NDArray[Any]], index: int, row: Row) -> None:
-    speakers = 0
-    for number, (start, document) in enumerate(_placed(row), 1):
-        span = slice(start, start + len(document))
-        for name in ("tokens", "modality", "loss_weight", "sentiment", "prosody"):
-            columns[name][index, span] = getattr(document, name)
-        columns["document"][index, span] = number
-        if len(document.speaker_vectors):
-            known = document.speaker >= 0
-            columns["speaker"][index, span] = np.where(known, document.speaker + speakers, ABSENT)
-            speakers += len(document.speaker_vectors)
+def _empty_columns(rows: int, context_length: int, schema: pa.Schema) -> dict[str, NDArray[Any]]:
+    """Padding everywhere."""
+    shape = (rows, context_length)
+    return {
+        "tokens": np.zeros(shape, schema.field("tokens").type.value_type.to_pandas_dtype()),
+        "modality": np.zeros(shape, np.uint8),
+        "loss_weight": np.zeros(shape, np.float16),
+        "document": np.zeros(shape, np.uint16),
+        "sentiment": np.full(shape, ABSENT, np.int8),
+        "speaker": np.full(shape, ABSENT, np.int16),
+        "prosody": np.full((*shape, PROSODY), np.nan, np.float16),
+    }
+
+
+def _fill_segments(
+    columns: dict[str, NDArray[Any]], index: int, segments: list[tuple[int, Segment]]
+) -> list[NDArray[Any]]:
+    """Write a row's segments into the columns; returns its speaker vectors, equal ones (the same array) once."""
+    vectors: dict[int, NDArray[Any]] = {}
+    places: dict[int, int] = {}
+    for at, segment in segments:
+        span = slice(at, at + len(segment))
+        columns["tokens"][index, span] = segment.tokens
+        columns["modality"][index, span] = segment.modality
+        columns["loss_weight"][index, span] = segment.weight
+        if segment.sentiment != ABSENT:
+            columns["sentiment"][index, span] = segment.sentiment
+        if segment.prosody is not None:
+            columns["prosody"][index, span] = segment.prosody
+        if segment.speaker is not None:
+            key = id(segment.speaker)
+            vectors[key] = segment.speaker
+            columns["speaker"][index, span] = places.setdefault(key, len(places))
+    return list(vectors.values())
+
+
+def _fill_documents(columns: dict[str, NDArray[Any]], index: int, row: Row) -> None:
+    """Number the documents; the first position of each has nothing before it to be predicted from."""
+    if len(row.documents) > _MOST_DOCUMENTS:
+        raise NymphError(
+            f"a row holds {len(row.documents)} documents, more than {_MOST_DOCUMENTS}; shorten the context"
+        )
+    at = 0
+    for number, document in enumerate(row.documents, 1):
+        columns["document"][index, at : at + document.length] = number
+        columns["loss_weight"][index, at] = 0
+        at += document.length
 
 
 def _fixed(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
@@ -114,12 +152,3 @@ def _ragged(parts: list[list[NDArray[Any]]], dtype: Any, width: int | None, kind
     inner = pa.array(values.reshape(-1))
     items = inner if width is None else pa.FixedSizeListArray.from_arrays(inner, type=kind.value_type)
     return pa.ListArray.from_arrays(pa.array(np.cumsum([0, *lengths]), pa.int32()), items, type=kind)
-
-
-def _check_limits(row: Row) -> None:
-    vectors = sum(len(document.speaker_vectors) for document in row.documents)
-    if len(row.documents) > _MOST_DOCUMENTS or vectors > _MOST_SPEAKERS:
-        raise NymphError(
-            f"a row holds {len(row.documents)} documents and {vectors} speaker vectors, more than {_MOST_DOCUMENTS} "
-            f"and {_MOST_SPEAKERS}; use a smaller context_length"
-        )

@@ -54,8 +54,10 @@ class Tools:
 class UtteranceStreams:
     """One utterance; its tokens and features are made once, whatever the number of tasks."""
 
-    def __init__(self, utterance: Utterance, tools: Tools) -> None:
+    def __init__(self, utterance: Utterance, tools: Tools, ids: NDArray[np.uint32] | None = None) -> None:
+        """`ids` are the tokens of the text, where they are known already."""
         self.utterance = utterance
+        self.ids = tools.tokenizer.encode_array(utterance["text"]) if ids is None else ids
         self._tools = tools
         self._tokenizer = tools.tokenizer
         vector = utterance.get("speaker_vector")
@@ -80,17 +82,14 @@ class UtteranceStreams:
         return [replace(segment, weight=weight * segment.weight) for segment in makers[name]()]
 
     @cached_property
-    def ids(self) -> NDArray[np.uint32]:
-        """The tokens of the text."""
-        return self._tokenizer.encode_array(self.utterance["text"])
-
-    @cached_property
     def _token_bytes(self) -> NDArray[np.int32]:
         return self._tokenizer.byte_lengths[self.ids]
 
     @cached_property
-    def _seconds(self) -> NDArray[np.float32]:
-        return token_seconds(self.utterance["text"], self.utterance.get("words") or (), self._token_bytes)
+    def _seconds(self) -> NDArray[np.float32] | None:
+        """When each token was said [n,2]; None for what nobody said."""
+        words = self.utterance.get("words")
+        return token_seconds(self.utterance["text"], words, self._token_bytes) if words else None
 
     @cached_property
     def _features(self) -> SpanFeatures | None:
@@ -138,7 +137,7 @@ class UtteranceStreams:
             segment = replace(segment, sentiment=self._sentiment)
         if "speaker" in carries:
             segment = replace(segment, speaker=self._speaker)
-        if self._features is None or not {"audio", "prosody"} & set(carries):
+        if self._features is None or self._seconds is None or not {"audio", "prosody"} & set(carries):
             return [segment]
         audio, at, prosody = self._features.spans(self._seconds)
         if "audio" in carries:
@@ -152,7 +151,7 @@ class UtteranceStreams:
 
     def _interleaved(self) -> list[Segment]:
         """Each word's sound, then the word; sound between words goes with the word that follows it."""
-        if self._patches is None or not np.isfinite(self._seconds).any():
+        if self._patches is None or self._seconds is None or not np.isfinite(self._seconds).any():
             return []
         owner, spans = token_words(self.utterance["text"], self.utterance["words"], self._token_bytes)
         audio, seconds = self._patches
@@ -163,9 +162,9 @@ class UtteranceStreams:
         segments, patch, token = self._speaker_token(), 0, 0
         text = self._text(("prosody", "sentiment", "speaker"))[0]
         for patch_end, token_end in zip(patch_cuts.tolist(), token_cuts.tolist(), strict=True):
-            segments += [_part(audio, patch, patch_end), _part(text, token, token_end)]
+            segments += [audio.part(patch, max(patch, patch_end)), text.part(token, token_end)]
             patch, token = max(patch, patch_end), token_end
-        return [segment for segment in segments if len(segment.tokens)]
+        return [segment for segment in segments if len(segment)]
 
     def _turn(self, carries: tuple[Feature, ...]) -> list[Segment]:
         """A turn by the chat template, of which only what the assistant says, and its end, counts.
@@ -201,20 +200,3 @@ class UtteranceStreams:
             return []
         slot = Segment(np.array([self._tokenizer.id(IMAGE)]), Modality.IMAGE)
         return [*self._control(IMAGE_START), slot, *self._control(IMAGE_END)]
-
-
-def _part(segment: Segment, start: int, stop: int) -> Segment:
-    """Positions `start` to `stop` of a segment; features by position go along."""
-    span = slice(start, max(start, stop))
-    audio, at = segment.audio, segment.audio_at
-    if audio is not None and at is not None:
-        inside = (at >= span.start) & (at < span.stop)
-        audio, at = audio[inside], at[inside] - start
-    return replace(
-        segment,
-        tokens=segment.tokens[span],
-        prosody=None if segment.prosody is None else segment.prosody[span],
-        seconds=None if segment.seconds is None else segment.seconds[span],
-        audio=audio,
-        audio_at=at,
-    )

@@ -27,7 +27,7 @@ class Encoder(Protocol):
         """Ids of one text; UnicodeEncodeError on lone surrogates."""
 
     def encode_many(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Ids of many texts end to end, and how many each text has."""
+        """Ids of many texts end to end, and how many each text has; UnicodeEncodeError on lone surrogates."""
 
 
 class TokenizersEncoder:
@@ -43,6 +43,7 @@ class TokenizersEncoder:
 
     def encode_many(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """See Encoder."""
+        "".join(texts).encode()
         return _end_to_end([np.array(one.ids, np.uint32) for one in self._backend.encode_batch(list(texts))])
 
 
@@ -69,6 +70,7 @@ class TiktokenEncoder:
 
     def _encode_block(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         joined = _SEPARATOR.join(texts)
+        joined.encode()  # tiktoken would replace a lone surrogate silently
         if joined.count(_SEPARATOR) != len(texts) - 1:  # some text holds the separator itself
             return _end_to_end([self.encode(text) for text in texts])
         ids = self._encoding.encode_to_numpy(joined, allowed_special=self._atoms, disallowed_special=())

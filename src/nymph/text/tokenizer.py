@@ -5,7 +5,7 @@ Columns go through tiktoken where it is installed (several times the speed at eq
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -93,6 +93,14 @@ class Tokenizer:
             raise NymphError(
                 f"text holds a lone surrogate at character {error.start}; normalise it with nymph.text.normalisation"
             ) from None
+
+    def encode_many(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        """`encode_array` of many texts at several times its speed, where texts are short."""
+        try:
+            values, counts = self._encoder.encode_many(texts)
+        except UnicodeEncodeError:
+            return [self.encode_array(text) for text in texts]  # says which
+        return np.split(values, np.cumsum(counts)[:-1]) if len(counts) else []
 
     def encode_column(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array:
         """Ids of a string column as lists of `token_type`, null for null; ids equal `encode`'s."""

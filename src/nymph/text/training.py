@@ -5,6 +5,7 @@ order, and whole pieces looked up first. Under those two rules `tokenizers` (mer
 token id) cut every text alike, which is what lets columns be encoded by the faster of the two.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -95,11 +96,12 @@ def _counted(texts: Iterable[str]) -> Iterator[str]:
 
 def _without_marks(texts: Iterable[str], marks: tuple[str, ...]) -> Iterator[str]:
     """Cut texts where an atomic mark will stand, so that no merge is spent on what it spells."""
+    if not marks:
+        yield from texts
+        return
+    pattern = re.compile("|".join(map(re.escape, marks)))
     for text in texts:
-        parts = [text]
-        for mark in marks:
-            parts = [piece for part in parts for piece in part.split(mark)]
-        yield from parts
+        yield from pattern.split(text)
 
 
 def _ranked(vocabulary: dict[str, int]) -> list[str]:
@@ -131,12 +133,17 @@ def _canonical_merges(tokens: list[str]) -> list[tuple[str, str]]:
 
 def _last_pair(token: str, ranks: dict[str, int]) -> list[str]:
     """Merge the characters of `token` by the lowest rank below its own until nothing merges."""
-    parts, limit = list(token), ranks[token]
-    while len(parts) > 1:
-        candidates = [ranks.get(a + b, limit) for a, b in pairwise(parts)]
-        best = min(candidates)
+    parts, limit, rank = list(token), ranks[token], ranks.get
+    pairs = [rank(a + b, limit) for a, b in pairwise(parts)]
+    while len(parts) > 2:
+        best = min(pairs)
         if best >= limit:
             break
-        at = candidates.index(best)
+        at = pairs.index(best)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        del pairs[at]
+        if at:
+            pairs[at - 1] = rank(parts[at - 1] + parts[at], limit)
+        if at < len(pairs):
+            pairs[at] = rank(parts[at] + parts[at + 1], limit)
     return parts
