@@ -47,9 +47,10 @@ class StopAt(Silence):
             os.kill(os.getpid(), self.what)
 
 
-def test_training_learns_and_reports(make_job: JobMaker) -> None:
+def test_training_learns_and_reports(make_job: JobMaker, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "many", 400)
     fast = replace(make_job().optimiser, learning_rate=1e-2)
-    job = make_job(steps=60, batch_rows=8, evaluation_every=20, checkpoint_every=30, optimiser=fast)
+    job = make_job(steps=60, batch_rows=8, evaluation_every=20, checkpoint_every=30, optimiser=fast, train_rows=rows)
     report = train(job)
     assert (report.status, report.steps, report.resumed_from) == ("finished", 60, None)
     assert report.last_training_loss < 0.9 * report.first_training_loss  # type: ignore[operator]

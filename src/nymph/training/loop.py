@@ -38,9 +38,9 @@ def train(job: Job, progress: Progress | None = None) -> Report:
         NymphError: The job cannot run, a server went away, or health rules stopped it.
         KeyboardInterrupt, SystemExit: After SIGINT or SIGTERM, once a checkpoint is on disk.
     """
-    if must_launch(job):
-        return launch(job)
     progress = progress or (Lines(job.console_every) if job.console_every else Silence())
+    if must_launch(job):
+        return launch(job, progress)
     with join_world(job.device, job.launch.timeout_seconds) as world, ExitStack() as stack:
         if not world.main:
             progress = Silence()

@@ -58,7 +58,9 @@ class Run:
         if checkpoint:
             self._restore(checkpoint)
         self._precision = pick_precision(job.precision, world.device)
-        self._stepper = Stepper(self.model, job.objectives, self.optimizer, world, self._precision, job.clip)
+        self._stepper = Stepper(
+            self.model, job.objectives, self.optimizer, world, self._precision, job.clip, job.launch.compression
+        )
         if state.scaler:
             self._stepper.scaler.load_state_dict(state.scaler)
         self._monitor = Monitor(job.health, state.monitor)

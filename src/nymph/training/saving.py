@@ -1,6 +1,6 @@
 """Writing checkpoints without stopping the training.
 
-`save` copies the tensors into buffers allocated once and returns; a thread at low priority hashes, writes and fsyncs
+`save` copies the tensors into buffers allocated once and returns; a thread at lower priority hashes, writes and fsyncs
 them. It costs the state's size in host memory once more, and a save that finds the one before unfinished waits for
 it. A failed write is reported and leaves older checkpoints as they are.
 """
@@ -81,7 +81,9 @@ class Saver:
             self._thread = None
 
     def _write_gently(self, snapshot: Snapshot, begin: float, best: bool) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # Linux: of this thread alone
+        # Linux: of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
+        # the write until the next save has to wait for it, and an ordinary user cannot raise it again.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         torch.set_num_threads(1)
         self._write(snapshot, begin, best)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.parallel import DistributedDataParallel
 
 from nymph.model.config import ObjectiveConfig
@@ -69,13 +70,14 @@ class Stepper:
         world: World,
         precision: str = "fp32",
         clip: float = 1.0,
+        compression: str = "none",
     ) -> None:
         self.optimizer, self._world, self._precision = optimizer, world, precision
         self._weights = objectives.weights()
         self._clip = clip or math.inf
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.grad_scaler.GradScaler(world.device.type, enabled=precision == "fp16")
-        self.losses: nn.Module = _wrapped(Objectives(model, objectives), world)
+        self.losses: nn.Module = _wrapped(Objectives(model, objectives), world, compression)
         self.updating = False
         """True while the update itself runs: weights are then neither of the step before nor of this one."""
         self._spare: MicroBatch | None = None
@@ -144,7 +146,12 @@ class Stepper:
         return self.losses.no_sync()
 
 
-def _wrapped(objectives: Objectives, world: World) -> nn.Module:
+def _wrapped(objectives: Objectives, world: World, compression: str) -> nn.Module:
+    """The module to call: with several ranks one that exchanges gradients while the backward pass still runs."""
     if world.size == 1:
         return objectives
-    return DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
+    if compression != "none":
+        hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
+        wrapped.register_comm_hook(None, hooks[compression])
+    return wrapped

@@ -1,0 +1,114 @@
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nymph.errors import NymphError
+from nymph.tensors import load_tensors
+from nymph.training.console import Silence
+from nymph.training.events import EVENTS, read_events
+from nymph.training.job import Job, Launch
+from nymph.training.loop import train
+from nymph.training.report import Report
+
+from .conftest import JobMaker
+
+pytestmark = pytest.mark.slow
+
+
+def plain(make_job: JobMaker, name: str, **options: Any) -> Job:
+    """A job without random masks: those depend on how rows are dealt to ranks."""
+    job = make_job(name, **options)
+    return replace(
+        job,
+        model=replace(job.model, modality_dropout=0.0),
+        objectives=replace(job.objectives, mask_share=0.0, label_share=0.0),
+    )
+
+
+def losses(job: Job) -> list[float]:
+    events = read_events(Path(job.run_directory) / EVENTS)
+    return [event["loss"] for event in events if event["kind"] == "step"]
+
+
+def weights(report: Report) -> dict[str, Any]:
+    return load_tensors(Path(str(report.checkpoint)) / "model.safetensors")
+
+
+@pytest.mark.parametrize(("batch_rows", "shares"), [(6, ()), (7, (1, 3))], ids=["even", "uneven"])
+def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, shares: tuple[int, ...]) -> None:
+    one = plain(make_job, "one", batch_rows=batch_rows, gradient_accumulation=3)
+    two = plain(make_job, "two", batch_rows=batch_rows, launch=Launch(ranks=2, shares=shares))
+    alone, together = train(one), train(two)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-6)
+    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
+    for name, tensor in weights(together).items():
+        assert (tensor - weights(alone)[name]).abs().max() < 1e-4
+    assert together.tokens == alone.tokens
+
+
+def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker) -> None:
+    whole, moved = plain(make_job, "whole"), plain(make_job, "moved")
+    train(whole)
+    with pytest.raises(ValueError, match="half way"):
+        train(moved, FailAt(3))
+    report = train(replace(moved, launch=Launch(ranks=2)))
+    assert report.resumed_from is not None
+    assert losses(moved) == pytest.approx(losses(whole), rel=1e-5)
+
+
+class FailAt(Silence):
+    """Raises once a step is reached."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, event: Any) -> None:
+        if event["step"] == self.at:
+            raise ValueError("half way")
+
+
+class KillRankOnce(Silence):
+    """Kills a rank's process when the parent hears of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step_to_kill, self.killed = step, 0
+
+    def step(self, event: Any) -> None:
+        if event["step"] >= self.step_to_kill and not self.killed:
+            self.killed = ranks_of(os.getpid())[-1]
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def ranks_of(parent: int) -> list[int]:
+    """Processes below `parent` that have a RANK in their environment."""
+    import psutil
+
+    children = psutil.Process(parent).children(recursive=True)
+    return [child.pid for child in children if "RANK" in child.environ()]
+
+
+@pytest.mark.faults
+def test_a_killed_rank_restarts_the_group_from_the_checkpoint(make_job: JobMaker) -> None:
+    job = plain(make_job, "killed", steps=40, checkpoint_every=2, launch=Launch(ranks=2))
+    reference = plain(make_job, "reference", steps=40, checkpoint_every=0)
+    killer = KillRankOnce(3)
+    report = train(job, killer)
+    train(reference)
+    assert killer.killed
+    assert (report.status, report.steps) == ("finished", 40)
+    last = {
+        event["step"]: event["loss"]
+        for event in read_events(Path(job.run_directory) / EVENTS)
+        if event["kind"] == "step"
+    }
+    assert list(last.values()) == pytest.approx(losses(reference), rel=1e-5)
+
+
+def test_the_error_of_a_rank_is_one_clear_line(make_job: JobMaker) -> None:
+    job = make_job(launch=Launch(ranks=2, shares=(1, 1, 1), restarts=0))
+    with pytest.raises(NymphError, match=r"rank \d failed: launch\.shares has 3 values, expected one for each of 2"):
+        train(job)
