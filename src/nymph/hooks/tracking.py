@@ -17,12 +17,14 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nymph.errors import NymphError, nearest
 from nymph.tracking.journal import End, Journal, Start, log_sizes
 from nymph.tracking.params import flatten
 
@@ -125,13 +127,23 @@ class TrackingHook:
 
 
 def read_options(config_loader: Any) -> MlflowOptions:
-    """The options in `mlflow.yml` of the environment; defaults where there is none."""
-    from kedro.config import MissingConfigException
+    """The options in `mlflow.yml` of the environment; defaults where there is none.
 
+    Raises:
+        NymphError: An unknown option, or a value of the wrong kind.
+    """
     try:
-        return MlflowOptions(**config_loader["mlflow"])
+        given = dict(config_loader["mlflow"])
     except (KeyError, MissingConfigException):
         return MlflowOptions()
+    for key in given:
+        if key not in MlflowOptions.model_fields:
+            raise NymphError(f"mlflow.yml has no option {key!r}{nearest(str(key), MlflowOptions.model_fields)}")
+    try:
+        return MlflowOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NymphError(f"mlflow.yml: {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
 
 
 def absolute_uri(tracking_uri: str, project: Path) -> str:

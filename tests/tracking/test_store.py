@@ -1,0 +1,104 @@
+"""What MLflow really keeps, in a real database."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nymph.tracking.follower import follow
+from nymph.tracking.journal import End, Journal, Sent
+from nymph.training.events import EVENTS, EventLog
+
+from .conftest import write_steps
+
+pytestmark = pytest.mark.slow
+Begin = Callable[..., Journal]
+
+
+def client(database: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{database}")
+
+
+def finish(journal: Journal, status: str = "FINISHED") -> str:
+    journal.end(End(status))
+    assert follow(journal.folder)
+    return str(journal.sent.run_id)
+
+
+def test_points_arrive_with_step_time_and_not_a_number(database: Path, begin: Begin, runs: Path) -> None:
+    journal = begin()
+    with EventLog(runs / "train" / EVENTS) as log:
+        event = log.write("step", step=7, loss=math.nan, learning_rate=0.5)
+    run_id = finish(journal)
+    (rate,) = client(database).get_metric_history(run_id, "train/learning_rate")
+    (loss,) = client(database).get_metric_history(run_id, "train/loss")
+    assert (rate.step, rate.timestamp, rate.value) == (7, int(event["time"] * 1000), 0.5)
+    assert math.isnan(loss.value)
+
+
+def test_a_run_sent_twice_is_there_once(database: Path, begin: Begin, runs: Path) -> None:
+    journal = begin()
+    write_steps(runs, 1, 30)
+    with EventLog(runs / "train" / EVENTS) as log:
+        log.write("checkpoint", step=30, path="checkpoints/step-30", bytes=1, seconds=0.1, best=True)
+    run_id = finish(journal)
+    journal.acknowledge(Sent())
+    assert finish(journal) == run_id
+    mlflow = client(database)
+    experiment = mlflow.get_experiment_by_name("nymph").experiment_id
+    assert len(mlflow.get_metric_history(run_id, "train/loss")) == 30
+    assert len(mlflow.search_runs([experiment])) == 1
+    assert len(mlflow.search_logged_models([experiment])) == 1
+    assert len(mlflow.search_model_versions("name = 'nymph'")) == 1
+
+
+def test_params_tags_and_inputs_say_what_the_run_was(database: Path, begin: Begin) -> None:
+    params = {f"training.option_{i}": str(i) for i in range(250)}
+    run_id = finish(begin(params=params, tags={"kedro.env": "base"}, inputs={"tokenizer": "ab12" * 8}))
+    run = client(database).get_run(run_id)
+    assert run.data.params == params
+    assert (run.data.tags["kedro.env"], run.data.tags["hash.tokenizer"]) == ("base", "ab12" * 8)
+    assert [(used.dataset.name, used.dataset.digest) for used in run.inputs.dataset_inputs] == [
+        ("tokenizer", "ab12" * 8)
+    ]
+
+
+def test_the_best_checkpoint_has_its_alias_path_and_metrics(database: Path, begin: Begin, runs: Path) -> None:
+    journal = begin()
+    with EventLog(runs / "train" / EVENTS) as log:
+        for step, best in ((10, True), (20, False)):
+            log.write("evaluation", step=step, split="validation", loss=step / 10)
+            log.write("checkpoint", step=step, path=f"checkpoints/step-{step}", bytes=1, seconds=0.1, best=best)
+    finish(journal)
+    mlflow = client(database)
+    version = mlflow.get_model_version_by_alias("nymph", "best")
+    model = mlflow.get_logged_model(version.source.removeprefix("models:/"))
+    assert (model.name, model.tags["path"]) == ("step-00000010", "checkpoints/step-10")
+    assert mlflow.get_model_version_by_alias("nymph", "latest").version > version.version
+
+
+def test_names_mlflow_would_refuse_do_not_stop_the_rest(database: Path, begin: Begin, runs: Path) -> None:
+    journal = begin()
+    with EventLog(runs / "train" / EVENTS) as log:
+        log.write("step", step=1, losses={"näx?t<b>#" * 40: 1.0}, loss=2.0)
+        log.write("alert", step=1, rule="spike!", message="x" * 9000)
+    assert client(database).get_run(finish(journal)).data.metrics["train/loss"] == 2.0
+
+
+def test_the_machine_is_watched_under_mlflows_names(database: Path, begin: Begin) -> None:
+    journal = begin(system_metrics=True)
+    with EventLog(journal.folder / "system.jsonl") as log:
+        from nymph.tracking.machine import sample
+
+        log.write("system", step=0, **sample(journal.folder))
+    metrics = client(database).get_run(finish(journal)).data.metrics
+    assert metrics["system/system_memory_usage_percentage"] > 0
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_a_run_ends_as_its_journal_says(database: Path, begin: Begin, status: str) -> None:
+    assert client(database).get_run(finish(begin(), status)).info.status == status
