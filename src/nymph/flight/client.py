@@ -149,11 +149,12 @@ class _Stream:
             error: Exception = fl.FlightUnavailableError("the stream ended early")
             try:
                 for batch in self._read(done, again):
-                    self._queue.put(batch)
-                    done += batch.num_rows
-                    patience.progress()
                     if self.closed:
                         return
+                    if batch.num_rows:  # an empty batch is no progress
+                        self._queue.put(batch)
+                        done += batch.num_rows
+                        patience.progress()
             except WIRE_ERRORS as caught:
                 error = caught
             if done < self._count:

@@ -24,7 +24,6 @@ from nymph.flight.auth import Authenticator, Token
 from nymph.flight.catalogue import Catalogue
 from nymph.flight.gather import Arenas
 from nymph.flight.guard import guarded, rpc
-from nymph.flight.memory import keep_freed_memory
 from nymph.flight.stats import Stats
 from nymph.flight.tables import Table
 from nymph.flight.tickets import Ticket
@@ -87,7 +86,6 @@ class FlightServer(fl.FlightServerBase):
     ) -> None:
         accepted = [*tokens, *([Token.of(token)] if token is not None else [])]
         _check_exposure(host, tls is not None, bool(accepted), insecure)
-        keep_freed_memory()
         self.limits = limits or Limits()
         self.stats = Stats()
         self.slots = threading.BoundedSemaphore(self.limits.streams)
@@ -154,7 +152,7 @@ class FlightServer(fl.FlightServerBase):
         writer: fl.FlightMetadataWriter,
     ) -> None:
         """Write a shard: the descriptor's path is root, folders and `name.parquet`; visible whole or not at all."""
-        self._uploads.write(_table_name(descriptor), reader)
+        self._uploads.write(_table_name(descriptor), reader, context.is_cancelled)
 
     @rpc("read")
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,9 +24,10 @@ class Uploads:
     def __init__(self, roots: Mapping[str, Path], limit: int) -> None:
         self._roots, self._limit = {name: path.resolve() for name, path in roots.items()}, limit
 
-    def write(self, name: str, reader: fl.MetadataRecordBatchReader) -> None:
+    def write(self, name: str, reader: fl.MetadataRecordBatchReader, cut: Callable[[], bool]) -> None:
         """Write the batches of `reader` as the shard `root/folders/name.parquet`, replacing one of that name.
 
+        `cut` says whether the sender is gone: to Arrow, a sender that died looks like one that is done.
         NymphError for a name that is not allowed, a schema unlike the table's, too many bytes, a full disk.
         """
         path = self._path(name)
@@ -34,6 +35,8 @@ class Uploads:
         try:
             with atomic_file(path) as file, pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
                 self._copy(reader, writer)
+                if cut():
+                    raise NymphError(f"the sender of {name!r} went away: it was not written")
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
                 raise NymphError(f"the disk is full: {name!r} was not written; make room and send it again") from None

@@ -1,0 +1,233 @@
+"""F5 to F7, F10, F12, F13: strangers at either end, and rotten files."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.flight as fl
+import pyarrow.parquet as pq
+import pytest
+
+from nymph.errors import NymphError
+from nymph.flight.server import FlightServer
+from nymph.flight.source import open_source
+from nymph.flight.tables import Table
+from nymph.flight.tickets import Ticket
+
+from .flight_process import ServerProcess, big_rows, wait_until
+
+pytestmark = pytest.mark.faults
+REFUSED = (fl.FlightError, pa.ArrowException, OSError)
+GOOD = Ticket("data/t", shuffle=False, stop=1).encode()
+NAMES = [
+    "../secret",
+    "data/../secret",
+    "data/t/../../secret",
+    "/etc",
+    "data//t",
+    "data/./t",
+    "data\\t",
+    "data/%2e%2e/secret",
+    "DATA/t",
+    "data/link",
+    "data/link.parquet",
+    "file:///etc",
+    "data_evil",
+    "data",
+    "~",
+    "data/.arrow",
+    "data/t/.arrow",
+    "secret",
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves data/t; beside it lie a secret, a sibling with the same beginning, and links that lead to them."""
+    home = tmp_path_factory.mktemp("home")
+    big_rows(home / "data" / "t", 20)
+    big_rows(home / "secret", 20)
+    big_rows(home / "data_evil", 20)
+    (home / "data" / "link").symlink_to(home / "secret")
+    (home / "data" / "link.parquet").symlink_to(home / "secret" / "a.parquet")
+    with ServerProcess({"data": home / "data"}, writable=["data"]) as process:
+        yield process
+
+
+def client_of(server: ServerProcess) -> fl.FlightClient:
+    return fl.connect(server.address)
+
+
+def test_ten_thousand_fuzzed_requests_leave_the_server_as_it_was(server: ServerProcess) -> None:
+    client, generator = client_of(server), random.Random(3)
+    ask(client, GOOD, 0)
+    before = server.rss
+    for number in range(10_000):
+        ask(client, mutated(generator), number % 4)
+    assert client.do_get(fl.Ticket(GOOD)).read_all().num_rows == 1
+    assert server.process.poll() is None
+    assert server.rss - before < 64 * 2**20
+
+
+@pytest.mark.parametrize("size", [70_000, 2**20, 100 * 2**20])
+def test_an_oversized_request_is_refused_and_its_memory_comes_back(server: ServerProcess, size: int) -> None:
+    client, before = client_of(server), server.rss
+    for call in (
+        lambda: client.do_get(fl.Ticket(b"x" * size)).read_all(),
+        lambda: client.get_flight_info(fl.FlightDescriptor.for_command(b"x" * size)),
+        lambda: list(client.do_action(fl.Action("health", b"x" * size))),
+    ):
+        with pytest.raises(fl.FlightServerError, match="at most 65536 bytes"):
+            call()
+    wait_until(lambda: server.rss - before < 64 * 2**20)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "", "data/\0t", "data/t\n"])
+def test_no_name_leads_out_of_the_roots(server: ServerProcess, name: str) -> None:
+    client = client_of(server)
+    for call in (
+        lambda: client.get_flight_info(fl.FlightDescriptor.for_path(name)),
+        lambda: client.get_flight_info(fl.FlightDescriptor.for_command(name.encode())),
+        lambda: client.do_get(fl.Ticket(b'{"table": "%s", "shuffle": false}' % name.encode())).read_all(),
+    ):
+        with pytest.raises(REFUSED):
+            call()
+
+
+def test_an_upload_through_a_link_is_refused(server: ServerProcess) -> None:
+    table = pa.table({"a": [1]})
+    writer, _ = client_of(server).do_put(fl.FlightDescriptor.for_path("data", "link", "x.parquet"), table.schema)
+    with pytest.raises(fl.FlightServerError, match="leads through a link"):
+        writer.close()
+
+
+class Hostile(fl.FlightServerBase):
+    """Says it has ten rows of `honest`, and sends `sent`."""
+
+    def __init__(self, honest: pa.Schema, sent: list[pa.RecordBatch]) -> None:
+        super().__init__("grpc://127.0.0.1:0")
+        self.honest, self.sent = honest, sent
+
+    def get_flight_info(self, context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        return fl.FlightInfo(self.honest, descriptor, [], 10, 80, app_metadata=b"f")
+
+    def do_get(self, context: Any, ticket: fl.Ticket) -> fl.GeneratorStream:
+        return fl.GeneratorStream(self.sent[0].schema, iter(self.sent))
+
+
+def received(honest: pa.Schema, sent: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    hostile = Hostile(honest, sent)
+    try:
+        source = open_source(f"grpc://127.0.0.1:{hostile.port}/t", patience=0.3)
+        return list(source.batches(Ticket("any", shuffle=False)))
+    finally:
+        hostile.shutdown()
+
+
+def test_bad_offsets_are_an_error_not_a_crash() -> None:
+    offsets = pa.py_buffer(np.array([0, *[2**30] * 9, 4], np.int32))
+    words = pa.Array.from_buffers(pa.string(), 10, [None, offsets, pa.py_buffer(b"abcd")])
+    batch = pa.RecordBatch.from_arrays([words], ["word"])
+    with pytest.raises(NymphError, match="damaged batch"):
+        received(batch.schema, [batch])
+
+
+def test_another_schema_is_an_error() -> None:
+    with pytest.raises(NymphError, match="got another schema"):
+        received(pa.schema({"a": pa.int64()}), [pa.record_batch({"a": [1.0]})])
+
+
+def test_a_stream_that_ends_early_is_asked_again_and_then_an_error() -> None:
+    with pytest.raises(NymphError, match="ended early"):
+        received(pa.schema({"a": pa.int64()}), [pa.record_batch({"a": pa.array([], pa.int64())})])
+
+
+def test_more_rows_than_there_are_is_an_error() -> None:
+    with pytest.raises(NymphError, match="expected 10 rows, got 11"):
+        received(pa.schema({"a": pa.int64()}), [pa.record_batch({"a": list(range(11))})])
+
+
+def test_every_flipped_bit_of_a_page_is_found(tmp_path: Path) -> None:
+    path = big_rows(tmp_path / "t", 20, 256) / "a.parquet"
+    clean, rows = path.read_bytes(), pq.read_table(path)
+    footer = len(clean) - 8 - int.from_bytes(clean[-8:-4], "little")
+    generator, silent = random.Random(4), 0
+    for _ in range(200):
+        data = bytearray(clean)
+        data[generator.randrange(4, footer)] ^= 1 << generator.randrange(8)
+        path.write_bytes(data)
+        silent += not found(path, rows)
+    assert silent == 0
+
+
+@pytest.mark.parametrize("keep", [0, 3, 4, 100, 2000, -1, -4, -8, -100])
+def test_a_cut_file_is_found(tmp_path: Path, keep: int) -> None:
+    path = big_rows(tmp_path / "t", 20, 256) / "a.parquet"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(NymphError, match=r"a\.parquet"):
+        Table(path.parent)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_refuses_an_upload_and_keeps_what_was_there(tmp_path: Path) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], capture_output=True).returncode:
+        pytest.skip("this machine does not allow mounts")
+    server = FlightServer({"in": tmp_path}, port=0, writable=["in"])
+    try:
+        client = fl.connect(f"grpc://127.0.0.1:{server.port}")
+        upload(client, pa.table({"a": np.arange(10)}))
+        with pytest.raises(fl.FlightServerError, match="the disk is full"):
+            upload(client, pa.table({"a": np.random.default_rng(0).integers(0, 2**62, 10**6)}))
+        assert pq.read_table(tmp_path / "t" / "a.parquet").num_rows == 10
+        assert [path.name for path in (tmp_path / "t").iterdir()] == ["a.parquet"]
+    finally:
+        server.shutdown(5)
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def upload(client: fl.FlightClient, table: pa.Table) -> None:
+    writer, _ = client.do_put(fl.FlightDescriptor.for_path("in", "t", "a.parquet"), table.schema)
+    try:
+        writer.write_table(table, 50_000)
+    finally:
+        writer.close()
+
+
+def found(path: Path, rows: pa.Table) -> bool:
+    """Whether the damage is an error, or hit nothing that is read."""
+    try:
+        table = Table(path.parent)
+    except NymphError:
+        return True
+    return pa.Table.from_batches(table.batches(Ticket("t", shuffle=False))).equals(rows)
+
+
+def ask(client: fl.FlightClient, data: bytes, kind: int) -> None:
+    try:
+        if kind == 0:
+            client.do_get(fl.Ticket(data)).read_all()
+        elif kind == 1:
+            client.get_flight_info(fl.FlightDescriptor.for_command(data))
+        elif kind == 2:
+            client.get_flight_info(fl.FlightDescriptor.for_path(*data[:40].split(b"/")))
+        else:
+            list(client.do_action(fl.Action(data[:20].decode("latin-1").encode("ascii", "ignore").decode(), data)))
+    except REFUSED as error:
+        if "Traceback" in str(error):
+            raise
+
+
+def mutated(generator: random.Random) -> bytes:
+    """A ticket with some bytes changed, cut out or repeated; sometimes nothing but noise."""
+    data = bytearray(GOOD if generator.random() < 0.8 else generator.randbytes(generator.randrange(200)))
+    for _ in range(generator.randrange(6)):
+        at = generator.randrange(len(data) + 1)
+        data[at : at + generator.randrange(4)] = generator.choice(
+            [b"", b"9", b'"', b"-1", b"../", generator.randbytes(3)]
+        )
+    return bytes(data)
