@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from nymph.errors import NymphError
@@ -84,11 +85,8 @@ class KillRankOnce(Silence):
 
 
 def ranks_of(parent: int) -> list[int]:
-    """Processes below `parent` that have a RANK in their environment."""
-    import psutil
-
-    children = psutil.Process(parent).children(recursive=True)
-    return [child.pid for child in children if "RANK" in child.environ()]
+    """The processes that the fork server below `parent` has made."""
+    return [child.pid for child in psutil.Process(parent).children(recursive=True) if child.ppid() != parent]
 
 
 @pytest.mark.faults

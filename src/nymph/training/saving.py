@@ -92,9 +92,9 @@ class Saver:
             _refuse_non_finite(snapshot)
             path = write_checkpoint(self._directory, snapshot)
             prune(self._directory, self._keep_last)
-        except (OSError, NymphError) as error:
+        except Exception as error:  # whatever it is, the thread must say it rather than die of it
             seconds = time.perf_counter() - begin
-            self._report(Saved(snapshot.step, None, snapshot.bytes, seconds, best, str(error)))
+            self._report(Saved(snapshot.step, None, snapshot.bytes, seconds, best, f"{type(error).__name__}: {error}"))
             return
         self._report(Saved(snapshot.step, path, snapshot.bytes, time.perf_counter() - begin, best))
 

@@ -1,6 +1,7 @@
 """What a run knows about itself besides tensors: small, JSON, saved with every checkpoint, restored exactly."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,11 +52,11 @@ class TrainingState:
         return from_plain(cls, dict(values), "state")
 
     def evaluated(self, loss: float) -> bool:
-        """Remember a validation loss; whether it is the best so far."""
-        better = self.best_loss is None or loss < self.best_loss
-        self.validation_loss = self.last_validation_loss = loss
+        """Remember a validation loss; whether it is the best so far. One that is not finite is no loss."""
+        better = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        self.validation_loss = self.last_validation_loss = loss if math.isfinite(loss) else None
         if self.first_validation_loss is None:
-            self.first_validation_loss = loss
+            self.first_validation_loss = self.validation_loss
         if better:
             self.best_loss, self.best_step = loss, self.step
         self.evaluations_without_gain = 0 if better else self.evaluations_without_gain + 1
