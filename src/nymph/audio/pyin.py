@@ -25,6 +25,8 @@ BOLTZMANN = 2.0
 NO_TROUGH = 0.01
 """librosa's defaults: resolution, thresholds and their beta prior, prior over troughs, mass without a trough."""
 
+_CACHED = 128  # frames whose spectra fit into a core's cache
+
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
@@ -98,20 +100,24 @@ class CandidateFinder:
 def autocorrelation(frames: Samples, lags: int) -> Samples:
     """[F, length] to [F, lags] by FFT in single precision, of the length that librosa takes."""
     size = scipy.fft.next_fast_len(2 * frames.shape[-1] - 1, real=True)
-    spectrum = scipy.fft.rfft(frames, n=size, axis=-1)
-    correlation: Samples = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, n=size, axis=-1)[:, :lags]
+    correlation = np.empty((len(frames), lags), np.float32)
+    for start in range(0, len(frames), _CACHED):
+        spectrum = scipy.fft.rfft(frames[start : start + _CACHED], n=size, axis=-1)
+        power = spectrum.real**2 + spectrum.imag**2
+        correlation[start : start + _CACHED] = scipy.fft.irfft(power, n=size, axis=-1)[:, :lags]
     return correlation
 
 
 def _tables(longest: int) -> tuple[Any, ...]:
-    """Thresholds, their prior, its sums from the lowest up, and the prior of trough k among n troughs."""
+    """Thresholds, sums of their prior from each up and below each, and the prior of trough k among n troughs."""
     thresholds = np.linspace(0, 1, THRESHOLDS + 1)
     prior = np.diff(scipy.special.betainc(*BETA, thresholds))
     below = np.array([np.sum(prior[:n]) for n in range(THRESHOLDS + 1)])
+    above = np.concatenate([np.cumsum(prior[::-1])[::-1], [0.0]])  # summed from the small end, to keep small sums exact
     troughs = longest // 2 + 2
     n = np.maximum(np.arange(troughs), 1)[:, None]
     rank = (1 - np.exp(-BOLTZMANN)) / (1 - np.exp(-BOLTZMANN * n)) * np.exp(-BOLTZMANN * np.arange(troughs))
-    return thresholds[1:].copy(), prior, below, np.clip(rank, 0, 1)
+    return thresholds[1:].copy(), above, below, np.clip(rank, 0, 1)
 
 
 @compiled
@@ -123,7 +129,7 @@ def _candidates(
     f_min: float,
     n_bins: int,
     thresholds: Doubles,
-    prior: Doubles,
+    above: Doubles,
     below: Doubles,
     rank: Doubles,
 ) -> tuple[Ints, Ints, Doubles, Doubles]:
@@ -141,7 +147,7 @@ def _candidates(
     for i in range(n_frames):
         _normalised_difference(frames[i], correlation[i], shortest, sums, difference)
         n = _find_troughs(difference, troughs)
-        _weigh(difference, troughs[:n], thresholds, prior, below, rank, weights)
+        _weigh(difference, troughs[:n], thresholds, above, below, rank, weights)
         start, total = end, 0.0
         for t in range(n - 1, -1, -1):  # from the longest period, that is from the lowest bin
             if weights[t] == 0.0:
@@ -203,32 +209,36 @@ def _weigh(
     difference: Doubles,
     troughs: npt.NDArray[np.int64],
     thresholds: Doubles,
-    prior: Doubles,
+    above: Doubles,
     below: Doubles,
     rank: Doubles,
     weights: Doubles,
 ) -> None:
-    """Probability of each trough: over all thresholds, the prior of its rank among the troughs below it."""
-    if len(troughs) == 0:
+    """Probability of each trough: over all thresholds, the prior of its rank among the troughs below it.
+
+    The ranks change only where a threshold passes a trough, so their priors are summed between such thresholds.
+    """
+    n = len(troughs)
+    if n == 0:
         return
-    lowest = 0
-    for t in range(len(troughs)):
-        weights[t] = 0.0
-        if difference[troughs[t]] < difference[troughs[lowest]]:
-            lowest = t
-    floor = 0
-    while floor < len(thresholds) and not difference[troughs[lowest]] < thresholds[floor]:
-        floor += 1
-    for k in range(floor, len(thresholds)):
-        n = 0
-        for t in range(len(troughs)):
-            n += difference[troughs[t]] < thresholds[k]
-        position = 0
-        for t in range(len(troughs)):
-            if difference[troughs[t]] < thresholds[k]:
-                weights[t] += rank[n, position] * prior[k]
+    first = np.searchsorted(thresholds, difference[troughs], side="right")  # the lowest threshold above each trough
+    weights[:n] = 0.0
+    start = first.min()
+    floor = start
+    while start < len(thresholds):
+        stop, under = len(thresholds), 0
+        for t in range(n):
+            if first[t] <= start:
+                under += 1
+            elif first[t] < stop:
+                stop = first[t]
+        mass, position = above[start] - above[stop], 0
+        for t in range(n):
+            if first[t] <= start:
+                weights[t] += rank[under, position] * mass
                 position += 1
-    weights[lowest] += NO_TROUGH * below[floor]
+        start = stop
+    weights[np.argmin(difference[troughs])] += NO_TROUGH * below[floor]
 
 
 @compiled

@@ -12,6 +12,7 @@ make the search fast and its result the same, sum for sum:
   and memory holds only the candidates since the paths last met (in speech, less than a second).
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +38,16 @@ UNVOICED = -1
 
 
 class Moves(NamedTuple):
-    """Log probability [WIDTH, bins] of a move to bin j from bin j + row - HALF."""
+    """Log probabilities of moving between bins, the same numbers in the orders in which they are read."""
 
     stay: Doubles
-    """keeping the voicing"""
-    switch: Doubles
-    """changing it"""
+    """[WIDTH, bins], keeping the voicing: to bin j from bin j + row - HALF"""
+    stay_into: Doubles
+    """[bins, WIDTH], its transpose"""
+    switch_into: Doubles
+    """[bins, WIDTH], changing the voicing: to bin j from bin j + column - HALF"""
+    switch_from: Doubles
+    """[bins, WIDTH], changing the voicing: from bin k to bin k + column - HALF"""
     most_stay: float
     least_switch: float
     """the least of changing the voicing and keeping the bin"""
@@ -57,8 +62,10 @@ class Paths(NamedTuple):
     unvoiced: Doubles
     """[bins + 2 * HALF], -inf at both ends so that moves need no bounds"""
     unvoiced_node: Longs
-    bound: Doubles
-    """[1], no less than any voiced state left out"""
+    top: Doubles
+    """[2]: the best of all these values, and a bound no less than any voiced state left out"""
+    top_node: Longs
+    """[1], the latest candidate of the best"""
 
 
 class TrackSearch:
@@ -68,7 +75,7 @@ class TrackSearch:
         self.bins = bins
         self._moves = _transitions(bins)
         padded = np.full(bins + 2 * HALF, -np.inf)
-        self._paths = Paths(np.empty(bins), _rows(bins), padded, _rows(len(padded)), np.full(1, -np.inf))
+        self._paths = Paths(np.empty(bins), _rows(bins), padded, _rows(len(padded)), np.full(2, -np.inf), _rows(1))
         self._nodes = np.full((1, 3), -1, np.int64)  # columns frame, bin, previous row; all paths begin in row 0
         self._frames = 0
         self._decided = 0
@@ -99,6 +106,9 @@ class TrackSearch:
         self._paths.voiced[bins] = log_voiced + start
         self._paths.unvoiced[HALF:-HALF] = log_unvoiced + start
         self._paths.voiced_node[:] = np.arange(1, self.bins + 1)
+        voiced_wins = self._paths.voiced.max() >= self._paths.unvoiced.max()
+        self._paths.top[0] = max(self._paths.voiced.max(), self._paths.unvoiced.max())
+        self._paths.top_node[0] = 1 + np.argmax(self._paths.voiced) if voiced_wins else 0
         every_bin = np.stack([_rows(self.bins), np.arange(self.bins), _rows(self.bins)], axis=1)
         self._nodes = np.concatenate([self._nodes, every_bin])
 
@@ -114,6 +124,7 @@ class TrackSearch:
         self._nodes[:, 2] = new_row[self._nodes[:, 2]]
         self._paths.voiced_node[:] = new_row[self._paths.voiced_node]
         self._paths.unvoiced_node[:] = new_row[self._paths.unvoiced_node]
+        self._paths.top_node[:] = new_row[self._paths.top_node]
         return decided
 
     def _emit(self, row: int, stop: int) -> Longs:
@@ -128,6 +139,7 @@ def _rows(n: int) -> Longs:
     return np.zeros(n, np.int64)
 
 
+@cache
 def _transitions(bins: int) -> Moves:
     """librosa's: a triangle around the bin, cut and normalised at the ends of the range."""
     window = scipy.signal.get_window("triangle", WIDTH, fftbins=False)
@@ -138,7 +150,12 @@ def _transitions(bins: int) -> Moves:
     local /= local.sum(axis=1, keepdims=True)
     keep = 1 - SWITCH
     stay, switch = _banded(np.log(keep * local + TINY)), _banded(np.log((1.0 - keep) * local + TINY))
-    return Moves(stay, switch, float(stay.max()), float(switch[HALF].min()))
+    switch_from = np.full((bins, WIDTH), -np.inf)
+    for column in range(WIDTH):
+        k = np.arange(max(0, HALF - column), min(bins, bins + HALF - column))
+        switch_from[k, column] = switch[2 * HALF - column, k + column - HALF]
+    into = np.ascontiguousarray(stay.T), np.ascontiguousarray(switch.T)
+    return Moves(stay, *into, switch_from, float(stay.max()), float(switch[HALF].min()))
 
 
 def _banded(logs: Doubles) -> Doubles:
@@ -167,102 +184,114 @@ def _advance(
     grown[:end] = nodes
     values, value_nodes, every_bin = np.empty(n), np.empty(n, np.int64), np.arange(n).astype(np.int32)
     for i in range(len(log_unvoiced)):
-        jump, jump_node = _best_path(paths)
-        left_out = IMPOSSIBLE + max(jump, paths.bound[0]) + moves.most_stay
-        jump += IMPOSSIBLE
-        _into_unvoiced(moves, paths, jump, jump_node, values, value_nodes)
-        values += log_unvoiced[i]
+        left_out = IMPOSSIBLE + max(paths.top[0], paths.top[1]) + moves.most_stay
+        low, high, high_node = _into_unvoiced(moves, paths, values, value_nodes)
         here, log_here = bins[starts[i] : starts[i + 1]], log_voiced[starts[i] : starts[i + 1]]
-        complete = values.min() + moves.least_switch <= left_out + moves.most_stay
+        complete = low + log_unvoiced[i] + moves.least_switch <= left_out + moves.most_stay
         if complete:
             spread = np.full(n, IMPOSSIBLE)
             spread[here] = log_here
             here, log_here = every_bin, spread
         into = grown[end : end + len(here)]
-        reached = _into_voiced(here, moves, paths, jump, jump_node, into)
-        into[:, 0] = frame + i
+        reached = _into_voiced(here, moves, paths, into)
         paths.voiced[:] = -np.inf
-        paths.voiced[here] = reached + log_here
-        paths.voiced_node[here] = np.arange(end, end + len(here))
-        paths.unvoiced[HALF : HALF + n] = values
+        paths.unvoiced[HALF : HALF + n] = values + log_unvoiced[i]
         paths.unvoiced_node[HALF : HALF + n] = value_nodes
-        paths.bound[0] = -np.inf if complete else left_out
+        paths.top[0], paths.top[1], paths.top_node[0] = high + log_unvoiced[i], left_out, high_node
+        if complete:
+            paths.top[1] = -np.inf
+        for c in range(len(here)):
+            into[c, 0], value = frame + i, reached[c] + log_here[c]
+            paths.voiced[here[c]], paths.voiced_node[here[c]] = value, end + c
+            if value > paths.top[0]:
+                paths.top[0], paths.top_node[0] = value, end + c
         end += len(here)
     return grown[:end].copy()
 
 
 @compiled
-def _best_path(paths: Paths) -> tuple[float, int]:
-    voiced, unvoiced = np.argmax(paths.voiced), np.argmax(paths.unvoiced)
-    if paths.voiced[voiced] >= paths.unvoiced[unvoiced]:
-        return paths.voiced[voiced], paths.voiced_node[voiced]
-    return paths.unvoiced[unvoiced], paths.unvoiced_node[unvoiced]
+def _into_unvoiced(moves: Moves, paths: Paths, values: Doubles, nodes: Longs) -> tuple[float, float, int]:
+    """The best way into each unvoiced bin; the lowest and highest of them, and the latest candidate of the highest.
 
-
-@compiled
-def _into_unvoiced(moves: Moves, paths: Paths, jump: float, jump_node: int, values: Doubles, nodes: Longs) -> None:
-    """The best way into each unvoiced bin. On a tie the lower state wins, voiced before unvoiced, as in librosa."""
-    n = len(values)
-    values[:] = -np.inf
-    for k in range(n):
-        if paths.voiced[k] == -np.inf:
-            continue
-        for j in range(max(0, k - HALF), min(n, k + HALF + 1)):
-            value = paths.voiced[k] + moves.switch[k - j + HALF, j]
-            if value > values[j]:
-                values[j], nodes[j] = value, paths.voiced_node[k]
+    On a tie the lower state wins, voiced before unvoiced, as in librosa.
+    """
+    n, jump = len(values), paths.top[0] + IMPOSSIBLE
+    _from_voiced(moves, paths, values, nodes)
     best = _best_unvoiced(paths.unvoiced, moves.stay)
     source = 0  # the triangle's logarithm is concave, so sources rise with j: search on from the last one
+    low, high, high_at = np.inf, -np.inf, 0
     for j in range(n):
         if best[j] > values[j]:
             source = max(source, j)
-            while source < j + WIDTH and paths.unvoiced[source] + moves.stay[source - j, j] != best[j]:
+            while source < j + WIDTH and paths.unvoiced[source] + moves.stay_into[j, source - j] != best[j]:
                 source += 1
             if source == j + WIDTH:  # rounding can reorder near ties
-                source = _first_source(best[j], j, paths.unvoiced, moves.stay)
+                source = j + int(np.argmax(paths.unvoiced[j : j + WIDTH] + moves.stay_into[j]))
             values[j], nodes[j] = best[j], paths.unvoiced_node[source]
-    if values.min() < jump:
-        nodes[values < jump] = jump_node
+        low = min(low, values[j])
+        if values[j] > high:
+            high, high_at = values[j], j
+    if low < jump:
+        nodes[values < jump] = paths.top_node[0]
         np.maximum(values, jump, values)
+    return max(low, jump), max(high, jump), nodes[high_at]
+
+
+@compiled
+def _from_voiced(moves: Moves, paths: Paths, values: Doubles, nodes: Longs) -> None:
+    values[:] = -np.inf
+    for k in range(len(values)):
+        if paths.voiced[k] == -np.inf:
+            continue
+        for j in range(max(0, k - HALF), min(len(values), k + HALF + 1)):
+            value = paths.voiced[k] + moves.switch_from[k, j - k + HALF]
+            if value > values[j]:
+                values[j], nodes[j] = value, paths.voiced_node[k]
 
 
 @compiled
 def _best_unvoiced(unvoiced: Doubles, stay: Doubles) -> Doubles:
     """Best value from an unvoiced bin into each unvoiced bin: nine tenths of the search, so nothing but max here."""
     best = np.full(stay.shape[1], -np.inf)
-    for row in range(WIDTH):
-        for j in range(len(best)):  # without a branch, so that the compiler makes vectors of it
-            value = unvoiced[row + j] + stay[row, j]
-            best[j] = value if value > best[j] else best[j]
+    for row in range(0, WIDTH - 1, 2):  # two rows at a time halve the traffic of `best`
+        for j in range(len(best)):
+            one, other = unvoiced[row + j] + stay[row, j], unvoiced[row + 1 + j] + stay[row + 1, j]
+            better = one if one > other else other
+            best[j] = better if better > best[j] else best[j]
+    for j in range(len(best)):  # WIDTH is odd
+        value = unvoiced[WIDTH - 1 + j] + stay[WIDTH - 1, j]
+        best[j] = value if value > best[j] else best[j]
     return best
 
 
 @compiled
-def _first_source(best: float, j: int, unvoiced: Doubles, stay: Doubles) -> int:
-    for k in range(j, j + WIDTH):
-        if unvoiced[k] + stay[k - j, j] == best:
-            return k
-    return j + HALF
-
-
-@compiled
-def _into_voiced(bins: Ints, moves: Moves, paths: Paths, jump: float, jump_node: int, rows: Longs) -> Doubles:
+def _into_voiced(bins: Ints, moves: Moves, paths: Paths, rows: Longs) -> Doubles:
     """The best way into each of some voiced bins; bin and latest candidate go into `rows` [len(bins), 3]."""
     reached = np.empty(len(bins))
     for c in range(len(bins)):
-        j, best, node = bins[c], -np.inf, 0
-        for k in range(max(0, j - HALF), min(len(paths.voiced), j + HALF + 1)):
-            value = paths.voiced[k] + moves.stay[k - j + HALF, j]
-            if value > best:
-                best, node = value, paths.voiced_node[k]
-        for row in range(WIDTH):
-            value = paths.unvoiced[j + row] + moves.switch[row, j]
-            if value > best:
-                best, node = value, paths.unvoiced_node[j + row]
-        if jump > best:
-            best, node = jump, jump_node
+        j = bins[c]
+        first, stop = max(0, j - HALF), min(len(paths.voiced), j + HALF + 1)
+        best, k = _best_sum(paths.voiced[first:stop], moves.stay_into[j, first - j + HALF :])
+        node = paths.voiced_node[first + k]
+        value, k = _best_sum(paths.unvoiced[j : j + WIDTH], moves.switch_into[j])
+        if value > best:
+            best, node = value, paths.unvoiced_node[j + k]
+        if paths.top[0] + IMPOSSIBLE > best:
+            best, node = paths.top[0] + IMPOSSIBLE, paths.top_node[0]
         reached[c], rows[c, 1], rows[c, 2] = best, j, node
     return reached
+
+
+@compiled
+def _best_sum(values: Doubles, moves: Doubles) -> tuple[float, int]:
+    """The largest of `values + moves` and where it first stands."""
+    best, at = -np.inf, 0
+    for k in range(len(values)):
+        value = values[k] + moves[k]
+        best = value if value > best else best
+    while at < len(values) - 1 and values[at] + moves[at] != best:
+        at += 1
+    return best, at
 
 
 @compiled
