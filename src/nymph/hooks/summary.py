@@ -1,27 +1,16 @@
 """The table at the end of a run: each stage, what went in and came out, how long it took, and where to look next."""
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from nymph.stages import Tally, Work
+from nymph.stages import Work
+from nymph.summary import Stage
 
 ORDER = ("ingestion", "transcription", "features", "sentiment", "tokenizer", "parquet", "training", "evaluation")
-
-
-@dataclass
-class Stage:
-    """What a stage did in this run."""
-
-    seconds: float = 0.0
-    nodes: int = 0
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 class SummaryHook:
@@ -69,7 +58,7 @@ class SummaryHook:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Print the table."""
-        from nymph.console import print_summary
+        from nymph.summary import print_summary
 
         ordered = sorted(self._stages.items(), key=lambda item: ORDER.index(item[0]) if item[0] in ORDER else 99)
         print_summary(dict(ordered), self._reports, time.monotonic() - self._started, self._env)
@@ -82,8 +71,3 @@ class SummaryHook:
     def _stage(self, node: Node) -> Stage:
         name = next((tag for tag in ORDER if tag in node.tags), node.name)
         return self._stages.setdefault(name, Stage())
-
-
-def reasons(stage: Stage) -> Counter[str]:
-    """Quarantine reasons of a stage, counted."""
-    return Counter(failure.reason for tally in stage.tallies.values() for failure in tally.failures)

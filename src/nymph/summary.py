@@ -1,0 +1,76 @@
+"""The end of a run for a person: each stage, what was quarantined, the losses, and where to look next."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nymph.console import console
+from nymph.stages import Tally
+
+
+@dataclass
+class Stage:
+    """What a stage did in this run."""
+
+    seconds: float = 0.0
+    nodes: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def print_summary(
+    stages: dict[str, Stage], reports: dict[str, dict[str, Any]], seconds: float, env: str | None
+) -> None:
+    """The table of stages, what was quarantined, the losses, and where to look next."""
+    out = console()
+    out.print()
+    out.print(_stage_table(stages))
+    made = sum(tally.made for stage in stages.values() for tally in stage.tallies.values())
+    if any(stage.tallies for stage in stages.values()) and not made:
+        out.print("No preparation work was repeated: everything was up to date.")
+    for line in _quarantine_lines(stages):
+        out.print(line, style="yellow")
+    for line in _report_lines(reports):
+        out.print(line)
+    suffix = f" --env {env}" if env else ""
+    out.print(f"[bold green]Done[/bold green] in {seconds:.0f} s. Where to look next:")
+    out.print(f"  kedro dashboard{suffix}   losses, live and past")
+    out.print(f"  kedro viz run{suffix}     the pipeline and its data")
+    out.print(f"  {_mlflow_command()}   runs, parameters, metrics, checkpoints")
+
+
+def _stage_table(stages: dict[str, Stage]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="What this run did", title_justify="left")
+    table.add_column("stage")
+    for name in ("items", "made", "reused", "quarantined", "seconds"):
+        table.add_column(name, justify="right")
+    for name, stage in stages.items():
+        tallies = stage.tallies.values()
+        counts = [sum(getattr(tally, field) for tally in tallies) for field in ("items", "made", "reused", "failed")]
+        shown = [str(count) for count in counts] if tallies else ["", "", "", ""]
+        table.add_row(name, *shown, f"{stage.seconds:.1f}")
+    return table
+
+
+def _quarantine_lines(stages: dict[str, Stage], most: int = 10) -> Iterator[str]:
+    from rich.markup import escape
+
+    failures = [failure for stage in stages.values() for tally in stage.tallies.values() for failure in tally.failures]
+    for failure in failures[:most]:
+        where = failure.item.source if failure.line is None else f"{failure.item.source}:{failure.line}"
+        yield f"quarantined {escape(where)}: {failure.reason}: {escape(failure.message)}"
+    if len(failures) > most:
+        yield f"... and {len(failures) - most} more, in data/08_reporting/quarantine"
+
+
+def _report_lines(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for name, report in reports.items():
+        for line in report.get("summary", []):
+            yield f"{name.removesuffix('_report')}: {line}"
+
+
+def _mlflow_command() -> str:
+    return f"mlflow ui --backend-store-uri {os.environ.get('NYMPH_MLFLOW', 'sqlite:///data/08_reporting/mlflow/mlflow.db')}"

@@ -1,0 +1,49 @@
+"""Expected failures become one line; unexpected ones stay what they are."""
+
+import pytest
+from kedro.io.core import DatasetError
+from pydantic import ValidationError
+
+from nymph.cli.errors import explain
+from nymph.errors import NymphError
+from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.pipelines.tokenizer.options import TokenizerParameters
+from nymph.pipelines.training.options import TrainingOptions
+
+
+def test_a_user_error_deep_in_the_chain_is_what_is_shown() -> None:
+    try:
+        try:
+            raise NymphError("the server\nis down")
+        except NymphError as cause:
+            raise DatasetError("Failed while loading") from cause
+    except DatasetError as error:
+        assert explain(error) == "the server is down"
+
+
+def test_an_error_nobody_expected_is_not_hidden() -> None:
+    assert explain(ZeroDivisionError("division by zero")) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "nearest"),
+    [
+        (TrainingOptions, {"stepz": 5}, "steps"),
+        (TrainingOptions, {"optimiser": {"learning_rat": 1.0}}, "learning_rate"),
+        (TrainingOptions, {"objectives": {"objectiv": "x"}}, "objective"),
+        (ParquetOptions, {"split": {"trian": 0.5}}, "train"),
+        (TokenizerParameters, {"vocabulary_sise": 500}, "vocabulary_size"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_typo_names_the_nearest_right_option(model: type, values: dict[str, object], nearest: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(values)  # type: ignore[attr-defined]
+    assert f"did you mean {nearest!r}?" in str(explain(caught.value))
+
+
+def test_a_wrong_value_says_what_came() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainingOptions.model_validate({"steps": "many"})
+    assert "steps" in str(explain(caught.value))
+    assert "'many'" in str(explain(caught.value))

@@ -1,0 +1,103 @@
+"""What a newcomer sees: the first run, the second run, bad input, wrong words."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from nymph.training.events import read_events
+from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
+
+STAGES = ("ingestion", "transcription", "features", "sentiment", "tokenizer", "parquet", "training", "evaluation")
+
+
+def test_the_first_run_ends_with_a_table_losses_and_where_to_look(base: tuple[Project, Done]) -> None:
+    _, done = base
+    assert done.code == 0, done.output
+    table = [line.split("│")[1].strip() for line in done.lines if line.count("│") == 7]
+    assert tuple(table) == STAGES
+    for words in ("training loss", "validation loss", "test loss", "kedro dashboard", "kedro viz run", "mlflow ui"):
+        assert words in done.output
+
+
+def test_the_sample_was_understood(base: tuple[Project, Done]) -> None:
+    project, _ = base
+    lines = (project.root / "data/02_intermediate/utterances.jsonl").read_text().splitlines()
+    utterances = [json.loads(line) for line in lines]
+    text = " ".join(utterance["text"] for utterance in utterances).lower()
+    assert "new jersey" in text
+    assert "chicago" in text
+    assert all(utterance["prosody"] and utterance["sentiment"] and utterance["frames"] for utterance in utterances)
+
+
+def test_no_step_opened_a_connection(base: tuple[Project, Done]) -> None:
+    project, _ = base
+    attempts = project.root / "connections.txt"
+    assert not attempts.exists(), attempts.read_text()
+
+
+def test_the_second_run_repeats_no_preparation_and_says_so(base: tuple[Project, Done]) -> None:
+    project, _ = base
+    before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.parquet")}
+    done = project.kedro("run", "--params", QUICK)
+    assert done.code == 0, done.output
+    assert "No preparation work was repeated" in done.output
+    assert "already finished" in done.output
+    made = {path: time for path, time in before.items() if "quarantine" not in str(path)}
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_bad_files_are_quarantined_and_named_and_the_rest_is_used(base: tuple[Project, Done]) -> None:
+    project, _ = base
+    raw = project.root / "data/01_raw"
+    (raw / "empty.wav").touch()
+    (raw / "notes.wav").write_text("this is text\n")
+    (raw / "lines.jsonl").write_text('{"text": "A good line about nothing."}\n{"text": \n')
+    done = project.kedro("run", "--pipelines", ",".join(STAGES[:6]))
+    for path in ("empty.wav", "notes.wav", "lines.jsonl"):
+        (raw / path).unlink()
+    assert done.code == 0, done.output
+    for words in ("empty.wav: empty", "notes.wav: not_audio", "lines.jsonl:2: bad_json"):
+        assert words in done.output
+    assert "A good line about nothing." in (project.root / "data/02_intermediate/utterances.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("run", "--params", "training.stepz=5"), "no option 'training.stepz'; did you mean 'steps'?"),
+        (("run", "--params", "training.optimiser.learning_rat=5"), "did you mean 'learning_rate'?"),
+        (("run", "--env", "ryzn"), "no environment 'ryzn'"),
+        (("run", "--pipelines", "trainin"), "trainin"),
+        (("run", "--env", "threadripper"), "127.0.0.1:1"),
+        (("serve", "--port", "70000"), "port"),
+    ],
+    ids=["parameter", "nested", "environment", "pipeline", "flight", "port"],
+)
+def test_a_wrong_word_is_one_clear_line(base: tuple[Project, Done], arguments: tuple[str, ...], expected: str) -> None:
+    project, _ = base
+    done = project.kedro(*arguments, NYMPH_FLIGHT="grpc://127.0.0.1:1")
+    assert done.code != 0
+    errors = [line for line in done.lines if line.startswith(("error:", "Error:"))]
+    assert len(errors) == 1, done.output
+    assert expected in errors[0]
+    assert "Traceback" not in done.output
+
+
+def test_killed_training_continues_from_the_last_checkpoint(tmp_path: Path, base: tuple[Project, Done]) -> None:
+    project, _ = base
+    command = ("run", "--pipelines", "training", "--params", f"{FEW_STEPS},training.steps=400,training.seed=7")
+    process = project.start(*command)
+    try:
+        wait_for(project.root / "data/06_models/checkpoints", "*/step-00000003/manifest.json")
+        running = max((project.root / "data/08_reporting/runs").glob("tiny-*"), key=lambda path: path.stat().st_mtime)
+    finally:
+        kill_group(process, signal.SIGKILL)
+    again = project.kedro(*command[:-1], f"{FEW_STEPS},training.steps=9,training.seed=7")
+    assert again.code == 0, again.output
+    assert "continued from step-" in again.output or "already finished" in again.output
+    steps = [event["step"] for event in read_events(running / "events.jsonl") if event["kind"] == "resume"]
+    assert steps and steps[0] >= 3

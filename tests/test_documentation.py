@@ -1,0 +1,39 @@
+"""What is written down is what is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_configuration_page_is_what_the_models_say() -> None:
+    command = [sys.executable, "scripts/document_options.py", "--check"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_link_and_picture_in_the_readme_exists() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    places = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert places
+    assert [place for place in places if not (REPOSITORY / place).exists()] == []
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", (REPOSITORY / "README.md").read_text()))
+    assert named - {"cannot"} <= targets
+
+
+def test_no_file_names_a_registry() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    pattern = re.compile(rb"(pypi\.org|pythonhosted|registry\.npmjs|download\.pytorch|--(extra-)?index-url)")
+    mine = Path(__file__).relative_to(REPOSITORY)
+    bad = [name for name in files.split("\n") if name and Path(name) != mine and (REPOSITORY / name).is_file()
+           and pattern.search((REPOSITORY / name).read_bytes())]  # fmt: skip
+    assert bad == []
