@@ -6,6 +6,8 @@ layer keeps `window` positions however long the sequence gets. Where all rows ar
 visible to the next position, and attention runs without a mask.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ class LayerCache:
         rows = features[0].shape[0]
         self.window = window
         self.slots = slots
-        self.used = 0
+        self.length = 0
         self.aligned = True
         self.buffers = tuple(x.new_zeros(rows, slots, *x.shape[2:]) for x in features)
         self.positions = torch.full((rows, slots), EMPTY, device=features[0].device)
@@ -35,17 +37,24 @@ class LayerCache:
         for buffer, values in zip(self.buffers, features, strict=True):
             buffer[row, at % self.slots] = values[row, column].to(buffer.dtype)
         self.positions[row, at % self.slots] = at
-        self.used = min(int(newest.max()) + 1, self.slots)
+        self.length = int(newest.max()) + 1
         self.aligned = bool((positions == torch.arange(positions.shape[1], device=positions.device)).all())
 
     def append(self, features: tuple[Tensor, ...], positions: Tensor) -> None:
         """Store one position a row: features [B, 1, ...] at positions [B, 1], each row's next."""
-        row = torch.arange(len(positions), device=positions.device)
         slot = positions[:, 0] % self.slots
+        at: tuple[Any, Any] = (torch.arange(len(positions), device=positions.device), slot)
+        if self.aligned:
+            at = (slice(None), self.length % self.slots)
         for buffer, values in zip(self.buffers, features, strict=True):
-            buffer[row, slot] = values[:, 0].to(buffer.dtype)
-        self.positions[row, slot] = positions[:, 0]
-        self.used = min(self.used + 1, self.slots)
+            buffer[at] = values[:, 0].to(buffer.dtype)
+        self.positions[at] = positions[:, 0]
+        self.length += 1
+
+    @property
+    def used(self) -> int:
+        """Slots that the longest row has filled."""
+        return min(self.length, self.slots)
 
     def read(self) -> tuple[Tensor, ...]:
         """The buffers up to the last slot in use."""
