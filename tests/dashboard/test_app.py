@@ -33,6 +33,13 @@ def test_a_stretch_of_a_run(connect: Connect) -> None:
     assert body["series"]["train/loss"] == [[3, 4, 5, 6], [0.333333, 0.25, 0.2, 0.166667]]
 
 
+def test_the_settings_a_run_was_started_with(connect: Connect, runs: Path) -> None:
+    with open_log(runs, "second") as log:
+        log.write("start", step=0, job={"model": {"width": 128}, "seed": 7})
+    with connect() as client:
+        assert client.get("/api/runs/second/settings").json() == {"model.width": "128", "seed": "7"}
+
+
 def test_the_table_holds_every_point_exactly(connect: Connect) -> None:
     with connect() as client:
         lines = client.get("/api/runs/first/metrics.csv").text.splitlines()

@@ -131,6 +131,17 @@ def test_two_runs_are_drawn_over_each_other(page: Page, server: Server, runs: Pa
     expect(label).to_have_attribute("aria-label", "Loss by step; latest: second train 10, first train 0.1")
 
 
+def test_only_the_settings_that_differ_are_told(page: Page, server: Server, runs: Path) -> None:
+    for run, rate in (("slow", 0.1), ("fast", 0.5)):
+        with open_log(runs, run) as log:
+            log.write("start", run=run, step=0, total_steps=9, job={"seed": 7, "optimiser": {"learning_rate": rate}})
+            write_steps(log, 1, 3)
+    page.goto(server.address)
+    page.get_by_role("button", name="slow").click()
+    expect(page.locator("#settings-rows tr")).to_have_count(1)
+    expect(page.locator("#settings-rows")).to_have_text("optimiser.learning_rate0.50.1")
+
+
 def test_an_alert_and_a_checkpoint_appear(page: Page, server: Server, runs: Path) -> None:
     page.goto(server.address)
     with open_log(runs) as log:

@@ -28,6 +28,7 @@ from nymph.dashboard.feed import LOOK_SECONDS, Feed
 from nymph.dashboard.guard import COOKIE, LOOPBACK, Guard, matches
 from nymph.dashboard.live import Live
 from nymph.dashboard.run import HISTORY_POINTS, Run
+from nymph.tracking.params import flatten
 
 STATIC = Path(__file__).parent / "static"
 MAX_CLIENTS = 2000
@@ -73,6 +74,7 @@ def create_app(
             Route("/static/chart.js", pages.chart),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/runs/{run}/series", pages.series),
+            Route("/api/runs/{run}/settings", pages.settings),
             Route("/api/runs/{run}/metrics.csv", pages.table),
             WebSocketRoute("/live", Live(feed, max_clients).endpoint),
         ],
@@ -117,6 +119,11 @@ class _Pages:
             return PlainTextResponse("expected ?start=STEP&stop=STEP", 400)
         found = {name: series.between(start, stop, HISTORY_POINTS) for name, series in run.series.items()}
         return JSONResponse({"run": run.name, "series": {name: p.plain() for name, p in found.items() if len(p.steps)}})
+
+    async def settings(self, request: Request) -> Response:
+        """The job the run was started with, flattened."""
+        job = self._run(request).start.get("job")
+        return JSONResponse(flatten("", job) if isinstance(job, dict) else {})
 
     async def table(self, request: Request) -> Response:
         """Every point as CSV: metric, step, value."""

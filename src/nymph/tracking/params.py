@@ -16,7 +16,10 @@ NAME_LIMIT = 250
 
 
 def flatten(name: str, value: Any) -> dict[str, str]:
-    """`{"training.optimiser.lr": "0.001", ...}` of nested mappings, pydantic models and dataclasses."""
+    """`{"training.optimiser.lr": "0.001", ...}` of nested mappings, pydantic models and dataclasses.
+
+    An empty `name` leaves the keys without a prefix.
+    """
     return {key[:NAME_LIMIT]: _short(leaf) for key, leaf in _leaves(name, value)}
 
 
@@ -24,7 +27,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     plain = _plain(value)
     if isinstance(plain, Mapping) and plain:
         for key, inner in plain.items():
-            yield from _leaves(f"{name}.{key}", inner)
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
     else:
         yield name, plain
 

@@ -32,6 +32,13 @@ export function smooth(values, weight) {
   });
 }
 
+// First and last step of all runs, so that every chart has the same axis; a run from its beginning starts at a round 0.
+function extentOf(runs) {
+  const ends = runs.flatMap((run) => [...run.series.values()].flatMap(({ steps }) => [steps[0], steps.at(-1)]));
+  const [first, last] = [Math.min(...ends), Math.max(...ends)];
+  return first < last ? [first < last / 20 ? 0 : first, last] : [undefined, undefined];
+}
+
 export class Charts {
   #cards = new Map();
   #grid;
@@ -63,11 +70,12 @@ export class Charts {
         metrics.get(metric).push({ run, group, series });
       }
     }
+    const extent = extentOf(runs);
     const names = [...metrics.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
     for (const [name, card] of this.#cards) if (!metrics.has(name)) this.#remove(name, card);
     names.forEach((name, place) => this.#place(name, place));
     for (const name of names) {
-      this.#cards.get(name).give(metrics.get(name), view);
+      this.#cards.get(name).give(metrics.get(name), { ...view, extent });
       this.#dirty.add(name);
     }
     this.#schedule();
@@ -155,16 +163,10 @@ class Card {
     const chart = (this.#chart ??= this.#create());
     chart.data.datasets = this.#lines.flatMap((line) => this.#datasets(line));
     const { x, y } = chart.options.scales;
-    [x.min, x.max] = this.#view.range ?? [this.#firstStep(), undefined];
+    [x.min, x.max] = this.#view.range ?? this.#view.extent;
     y.type = this.#view.log ? "logarithmic" : "linear";
     chart.update("none");
     this.#describe();
-  }
-
-  // A run from its beginning starts at a round 0 and not at step 1.
-  #firstStep() {
-    const [first, last] = [Math.min, Math.max].map((of, end) => of(...this.#lines.map(({ series }) => series.steps.at(-end))));
-    return first < last / 20 ? 0 : first;
   }
 
   recolour() {

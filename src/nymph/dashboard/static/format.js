@@ -6,7 +6,7 @@ export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size >= 1e4) return new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format(value);
-  if (size !== 0 && size < 1e-3) return value.toExponential(2).replace("e-", "e−");
+  if (size !== 0 && size <= 1e-3) return value.toExponential(2).replace(/\.?0*e-/, "e−");
   return new Intl.NumberFormat("en", { maximumSignificantDigits: 4 }).format(value);
 }
 

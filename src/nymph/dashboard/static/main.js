@@ -3,7 +3,7 @@
 import { Charts, COLOURS } from "/static/charts.js";
 import { Connection } from "/static/connection.js";
 import { History } from "/static/history.js";
-import { showEvents, showFocus, showRuns } from "/static/panels.js";
+import { showEvents, showFocus, showRuns, showSettings } from "/static/panels.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_WATCHED = 9;
@@ -17,6 +17,7 @@ let followNewest = true; // until the user chooses
 const chosen = new Set();
 const colours = new Map();
 const history = new History();
+const settings = new Map(); // run -> {flat name: text}
 const charts = new Charts($("charts"), zoom);
 let details = new Map(); // run -> Map(metric -> series) within view.range
 let detailsAt = 0;
@@ -82,7 +83,21 @@ function show() {
   showRuns(runs, chosen, colour, toggle);
   showFocus(selected[0], selected[0] && colour(selected[0].name));
   showEvents(selected);
+  showSettings(selected, settings);
+  fetchSettings(selected);
   showCharts();
+}
+
+// Settings never change within a run, so each is asked for once, and only when there is something to compare with.
+async function fetchSettings(selected) {
+  const missing = selected.length > 1 ? selected.filter((run) => !settings.has(run.name)) : [];
+  for (const { name } of missing) {
+    settings.set(name, {});
+    const answer = await fetch(`/api/runs/${encodeURIComponent(name)}/settings`).catch(() => null);
+    if (answer?.ok) settings.set(name, await answer.json());
+    else settings.delete(name);
+  }
+  if (missing.length) showSettings(selected, settings);
 }
 
 function showCharts() {

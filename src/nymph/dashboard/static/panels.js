@@ -135,3 +135,16 @@ function checkpointRow(event, best) {
   const cells = [event.run, step, bytes(event.bytes), duration(event.seconds), event.path ?? ""];
   return make("tr", { children: cells.map((cell) => (cell instanceof Node ? cell : make("td", { textContent: cell }))) });
 }
+
+// What answers "why is this run better": only the settings in which the chosen runs are not alike.
+export function showSettings(runs, settings) {
+  const known = runs.filter((run) => settings.has(run.name));
+  const keys = [...new Set(known.flatMap((run) => Object.keys(settings.get(run.name))))].sort();
+  const rows = keys.map((key) => [key, ...known.map((run) => settings.get(run.name)[key] ?? "–")])
+    .filter(([, first, ...others]) => others.some((value) => value !== first));
+  $("settings").hidden = known.length < 2 || !rows.length;
+  const names = known.map((run) => run.name);
+  render($("settings-head"), names, () => ["Setting", ...names].map((text) => make("th", { scope: "col", textContent: text })));
+  render($("settings-rows"), rows, () => rows.map((cells) =>
+    make("tr", { children: cells.map((text) => make("td", { textContent: text })) })));
+}
