@@ -103,9 +103,18 @@ def autocorrelation(frames: Samples, lags: int) -> Samples:
     correlation = np.empty((len(frames), lags), np.float32)
     for start in range(0, len(frames), _CACHED):
         spectrum = scipy.fft.rfft(frames[start : start + _CACHED], n=size, axis=-1)
-        power = spectrum.real**2 + spectrum.imag**2
-        correlation[start : start + _CACHED] = scipy.fft.irfft(power, n=size, axis=-1)[:, :lags]
+        _square(spectrum)
+        correlation[start : start + _CACHED] = scipy.fft.irfft(spectrum, n=size, axis=-1)[:, :lags]
     return correlation
+
+
+@compiled
+def _square(spectrum: npt.NDArray[np.complex64]) -> None:
+    """Each number's squared magnitude, in its place."""
+    values = spectrum.reshape(-1)
+    for i in range(len(values)):
+        real, imaginary = values[i].real, values[i].imag
+        values[i] = complex(real * real + imaginary * imaginary, np.float32(0))
 
 
 def _tables(longest: int) -> tuple[Any, ...]:
