@@ -100,3 +100,12 @@ def test_absence_is_not_zero() -> None:
 def test_an_overlap_as_long_as_a_row_is_an_error() -> None:
     with pytest.raises(NymphError, match="less than the context length"):
         list(pack([document(5)], SCHEMA, T, PackingOptions(overlap=T)))
+
+
+def test_a_hundred_thousand_tokens_are_split_and_none_is_lost() -> None:
+    counts = PackingCounts()
+    schema = row_schema(2048, "int32")
+    packed = list(pack([document(100_000)], schema, 2048, PackingOptions(overlap=32), counts))
+    weights = np.concatenate([one.rows["loss_weight"].flatten().to_numpy() for one in packed])
+    assert weights.astype(float).sum() == 100_000 - 1
+    assert counts.rows == 50

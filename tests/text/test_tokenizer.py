@@ -1,5 +1,6 @@
 """The tokenizer: loss-free, the same through every encoder, and safe from what a text says."""
 
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
@@ -112,3 +113,15 @@ def test_audio_units_grow_without_moving_an_id() -> None:
 def test_a_large_vocabulary_uses_wider_ids() -> None:
     assert TOKENIZER.token_type == pa.uint16()
     assert TOKENIZER.with_audio_units(66_000).token_type == pa.int32()
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 1_000_000, "a" * 1_000_000, "ab 1" * 250_000, "\u00e9\n" * 200_000, "..." * 300_000]
+)
+def test_a_megabyte_in_one_line_survives(text: str) -> None:
+    assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
+
+
+def test_another_process_gets_the_same_tokenizer() -> None:
+    copy = pickle.loads(pickle.dumps(TOKENIZER.with_audio_units(3)))
+    assert copy.fingerprint == TOKENIZER.with_audio_units(3).fingerprint

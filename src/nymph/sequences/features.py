@@ -30,8 +30,8 @@ class SpanFeatures:
 
     def patches(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float32]]:
         """Every 80 ms: mel patch [k,640], prosody [k,4] and its seconds [k,2]; the end is padded by its last frame."""
-        count = -(-self.frames // FRAMES_PER_PATCH)
-        index = np.minimum(np.arange(count * FRAMES_PER_PATCH), self.frames - 1)
+        index = _patch_frames(self.frames)
+        count = len(index)
         edges = np.minimum(np.arange(count + 1) * FRAMES_PER_PATCH, self.frames)
         seconds = (self.first_frame + np.stack([edges[:-1], edges[1:]], 1)) * SECONDS_PER_FRAME
         return self._mel[index].reshape(count, PATCH), self._means(edges[:-1], edges[1:]), seconds.astype(np.float32)
@@ -57,6 +57,18 @@ class SpanFeatures:
         count = self._counts[stop] - self._counts[start]
         total = self._sums[stop] - self._sums[start]
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float16)
+
+
+def patch_means(table: pa.Table) -> NDArray[np.float32]:
+    """The mean log-mel spectrum, as it was measured, of every 80 ms of frames [k,80]."""
+    mel = frame_matrix(table)
+    return mel[_patch_frames(len(mel))].mean(1)
+
+
+def _patch_frames(frames: int) -> NDArray[np.int64]:
+    """The frames of each patch [k,8]; the last frame stands in for those beyond the end."""
+    count = -(-frames // FRAMES_PER_PATCH)
+    return np.minimum(np.arange(count * FRAMES_PER_PATCH), frames - 1).reshape(count, FRAMES_PER_PATCH)
 
 
 def _standardised_prosody(table: pa.Table, rate: float | None, statistics: FeatureStatistics) -> NDArray[np.float64]:

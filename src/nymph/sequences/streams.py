@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nymph.sequences.alignment import token_seconds, token_words
 from nymph.sequences.document import ABSENT, Segment
-from nymph.sequences.features import SpanFeatures
+from nymph.sequences.features import SpanFeatures, patch_means
 from nymph.sequences.schema import SECONDS_PER_PATCH, Modality
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.tasks import Feature, Stream
@@ -32,13 +32,14 @@ from nymph.text.vocabulary import (
     language_token,
     role_token,
     sentiment_token,
+    unit_token,
 )
 
 Utterance = Mapping[str, Any]
 Frames = Callable[[Mapping[str, Any]], "pa.Table | None"]
 """From an utterance's `frames` ({"file", "start", "stop"}) to those rows of the file; None where there are none."""
-Units = Callable[[NDArray[np.float16]], NDArray[np.int64]]
-"""From standardised mel patches [k,640] to an audio unit each [k]."""
+Units = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+"""From the mean log-mel of patches [k,80] to an audio unit each [k]; a `nymph.sequences.units.Codebook`."""
 
 
 @dataclass(frozen=True)
@@ -92,36 +93,43 @@ class UtteranceStreams:
         return token_seconds(self.utterance["text"], words, self._token_bytes) if words else None
 
     @cached_property
-    def _features(self) -> SpanFeatures | None:
+    def _table(self) -> pa.Table | None:
         reference = self.utterance.get("frames")
         table = None if reference is None else self._tools.frames(reference)
-        if reference is None or table is None or not table.num_rows:
+        return table if table is not None and table.num_rows else None
+
+    @cached_property
+    def _features(self) -> SpanFeatures | None:
+        if self._table is None:
             return None
         rate = (self.utterance.get("prosody") or {}).get("rate_syllables_per_s")
-        return SpanFeatures(table, reference["start"], rate, self._tools.statistics)
+        return SpanFeatures(self._table, self.utterance["frames"]["start"], rate, self._tools.statistics)
 
     @cached_property
     def _patches(self) -> tuple[Segment, NDArray[np.float32]] | None:
-        """All mel patches as one audio segment, units counting as targets and placeholders not."""
+        """All mel patches as one audio segment and their seconds. Units are targets, placeholders are not."""
         if self._features is None:
             return None
         audio, prosody, seconds = self._features.patches()
-        count, units = len(audio), self._tools.units
-        tokens = np.full(count, self._tokenizer.id(AUDIO))
-        if units is not None and self._tokenizer.extras.audio_units:
-            tokens = self._tokenizer.id("<|unit:0|>") + units(audio)
         segment = Segment(
-            tokens=tokens,
+            tokens=self._audio_tokens(len(audio)),
             modality=Modality.AUDIO,
-            weight=0.0 if units is None else 1.0,
+            weight=0.0 if self._tools.units is None else 1.0,
             sentiment=self._sentiment,
             speaker=self._speaker,
             prosody=prosody,
             audio=audio,
-            audio_at=np.arange(count),
+            audio_at=np.arange(len(audio)),
             seconds=seconds,
         )
         return segment, seconds
+
+    def _audio_tokens(self, count: int) -> NDArray[np.int64]:
+        """An audio unit for each patch, or the placeholder where no units were learned."""
+        if self._tools.units is None or self._table is None:
+            return np.full(count, self._tokenizer.id(AUDIO))
+        units = self._tools.units(patch_means(self._table))
+        return self._tokenizer.id(unit_token(0)) + units
 
     def _controls(self, ids: list[int]) -> list[Segment]:
         return [Segment(np.array(ids), Modality.CONTROL, 1.0)] if ids else []
