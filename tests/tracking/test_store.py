@@ -1,6 +1,8 @@
 """What MLflow really keeps, in a real database."""
 
 import math
+import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,19 @@ def test_a_run_sent_twice_is_there_once(database: Path, begin: Begin, runs: Path
     assert len(mlflow.search_runs([experiment])) == 1
     assert len(mlflow.search_logged_models([experiment])) == 1
     assert len(mlflow.search_model_versions("name = 'nymph'")) == 1
+
+
+@pytest.mark.faults
+def test_a_locked_database_is_waited_for(database: Path, begin: Begin, runs: Path) -> None:
+    journal = begin()
+    write_steps(runs, 1, 20)
+    journal.end(End("FINISHED"))
+    other = sqlite3.connect(database, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    threading.Timer(8, other.rollback).start()
+    assert follow(journal.folder, patience=60)
+    steps = [point.step for point in client(database).get_metric_history(journal.sent.run_id, "train/loss")]
+    assert steps == list(range(1, 21))
 
 
 def test_params_tags_and_inputs_say_what_the_run_was(database: Path, begin: Begin) -> None:

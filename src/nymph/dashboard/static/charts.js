@@ -193,7 +193,7 @@ class Card {
   }
 
   #describe() {
-    const groups = [...new Set(this.#lines.map((line) => line.group))];
+    const groups = GROUPS.filter((group) => this.#lines.some((line) => line.group === group));
     if (this.key.dataset.groups !== groups.join()) {
       this.key.dataset.groups = groups.join();
       const words = groups.length > 1 || groups[0] !== "train" ? groups : [];
