@@ -37,8 +37,9 @@ class TranscriptionConfig(BaseModel):
     """Seconds; the longest piece of speech given to Whisper at once."""
     block_s: float = Field(default=600.0, ge=60, le=3600)
     """Seconds of audio held in memory at a time; longer recordings are cut at a quiet moment."""
-    alignment: Literal["attention", "none"] = "attention"
-    """Word times: from Whisper's cross-attention, or none (spread over the chunk by word length)."""
+    alignment: str = "pocketsphinx"
+    """Word times: `pocketsphinx` (English; `attention` elsewhere), `attention` (Whisper's own, faster and coarser),
+    `none` (spread by word length), or a folder or hub id of a wav2vec2 CTC model for `whisperx.align`."""
     pause_s: float = Field(default=0.7, gt=0)
     """Seconds; a pause between words at least this long begins a new utterance."""
     utterance_s: float = Field(default=15.0, ge=1)

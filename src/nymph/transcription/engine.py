@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from nymph.errors import NymphError
+from nymph.transcription.aligners import Aligner, aligners
 from nymph.transcription.blocks import Samples, cut_blocks
-from nymph.transcription.config import TranscriptionConfig
+from nymph.transcription.config import SAMPLE_RATE, TranscriptionConfig
 from nymph.transcription.diarization import diarizers
 from nymph.transcription.models import is_english_only, whisper_model
 from nymph.transcription.quiet import quiet_loading, quiet_warnings
@@ -36,6 +37,8 @@ class Transcriber:
     """`nymph.transcription.whisper.AligningWhisper`."""
     pipeline: Any
     """WhisperX's pipeline around it."""
+    aligner_of: Callable[[str], Aligner | None]
+    """The aligner of a language; None keeps Whisper's own times."""
     new_diarizer: Callable[[], Diarizer | None]
     """Makes a diarizer that knows nobody yet."""
 
@@ -65,9 +68,13 @@ class Transcriber:
             result = self.pipeline.transcribe(
                 block, batch_size=self.config.batch_size, language=language, chunk_size=self.config.chunk_s
             )
-        starts = [segment["start"] for segment in result["segments"]]
-        words = self.whisper.take_words()
-        chunks = [[word.shifted(start) for word in chunk] for start, chunk in zip(starts, words, strict=True)]
+        spans = [(segment["start"], segment["end"]) for segment in result["segments"]]
+        aligner = self.aligner_of(result["language"])
+        chunks = []
+        for (start, end), words in zip(spans, self.whisper.take_words(), strict=True):
+            speech = block[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+            placed = aligner.align(speech, words) if aligner and words else words
+            chunks.append([word.shifted(start) for word in placed])
         return chunks, result["language"]
 
 
@@ -78,8 +85,10 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
     """
     model = whisper_model(config.model)
     device = _device(config.device)
-    new_diarizer = diarizers(config, device)
     language = "en" if is_english_only(config.model) else config.language
+    config = config.model_copy(update={"language": language})
+    aligner_of = aligners(config, device)
+    new_diarizer = diarizers(config, device)
     with quiet_loading():
         import whisperx
 
@@ -87,7 +96,7 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
 
         whisper = AligningWhisper(
             model,
-            align=config.alignment == "attention",
+            align=config.alignment != "none",
             device=device,
             compute_type=_compute_type(config.compute_type, device),
             cpu_threads=config.threads or len(os.sched_getaffinity(0)),
@@ -101,7 +110,7 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
             vad_options={"chunk_size": config.chunk_s, "vad_onset": config.vad_onset, "vad_offset": config.vad_offset},
             asr_options={"beam_size": config.beam_size},
         )
-    return Transcriber(config.model_copy(update={"language": language}), whisper, pipeline, new_diarizer)
+    return Transcriber(config, whisper, pipeline, aligner_of, new_diarizer)
 
 
 def _silero(config: TranscriptionConfig) -> Any:
