@@ -3,8 +3,9 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from nymph.model import banded
+from nymph.model import banded, kernels
 from nymph.model.kernels import _dense, attend, choose
 from nymph.model.packing import Layout, positions_of
 
@@ -92,3 +93,49 @@ def test_a_layout_covers_each_position_once() -> None:
         covered[segment.first : segment.last, segment.start : segment.stop] += 1
     assert torch.equal(covered, (document > 0).long())
     assert all(b > a for a, b in itertools.pairwise(Layout.of(document).boundaries()))
+
+
+class Spy(TorchDispatchMode):
+    """Notes the options that attention kernels are called with; stands in for backward kernels, which need a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, dict] = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if "attention" in name:
+            self.calls[name] = kwargs or {}
+        if name == "_efficient_attention_backward":
+            return (*(torch.empty_like(x) for x in args[1:4]), None)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "operator", "options"),
+    [
+        (kernels._flash, torch.float16, "_flash_attention", {"window_size_left": 3, "window_size_right": 0}),
+        (kernels._efficient, torch.float32, "_efficient_attention", {"window_size": 4}),
+    ],
+)
+def test_the_window_reaches_the_forward_and_the_backward_kernel(kernel, dtype, operator, options) -> None:
+    heads = [torch.randn(2, 16, 4, 32, device="meta", dtype=dtype, requires_grad=True) for _ in range(3)]
+    with Spy() as spy:
+        kernel(*heads, Layout.whole(2, 16), 4, 0.2).sum().backward()
+    for direction in ("forward", "backward"):
+        assert options.items() <= spy.calls[f"{operator}_{direction}"].items()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("window", [None, 7, 64])
+def test_gpu_kernels_equal_dense_masked_attention(window: int | None, dtype: torch.dtype) -> None:
+    heads = [x.detach().to("cuda", dtype).requires_grad_() for x in random_heads()]
+    document = packed_documents().cuda()
+    layout, kept = Layout.of(document), (document > 0)[..., None, None]
+    outs = [attend(*heads, layout, window, 0.3) * kept, _dense(*heads, layout, window, 0.3)]
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    torch.testing.assert_close(*outs, atol=tolerance, rtol=tolerance)
+    gradients = [torch.autograd.grad(out.float().sum(), heads) for out in outs]
+    for mine, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, reference, atol=tolerance, rtol=tolerance)

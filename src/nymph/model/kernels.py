@@ -20,17 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nymph.model.banded import BandedAttention
+from nymph.model.efficient import EfficientAttention
 from nymph.model.packing import Layout
 
 Kernel = Literal["banded", "flash", "efficient", "dense"]
-_CAUSAL_FROM_TOP_LEFT = 1
-"""custom_mask_type of aten::_efficient_attention_forward."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
     """Causal attention within each document, to at most `window` positions back (the query's own included).
 
-    q [B, T, H, K], k [B, T, G, K], v [B, T, G, V] with G dividing H -> [B, T, H, V] in q's dtype; zeros at padding.
+    q [B, T, H, K], k [B, T, G, K], v [B, T, G, V] with G dividing H -> [B, T, H, V] in q's dtype; what stands at padding means nothing.
     """
     capability = torch.cuda.get_device_capability(q.device) if q.is_cuda else None
     kernel, reason = choose(q.device.type, capability, q.dtype, max(q.shape[-1], v.shape[-1]))
@@ -79,11 +78,8 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
 
 def _efficient(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
     ends, longest = _boundaries(layout, q.device)
-    q1, k1, v1 = (x.flatten(0, 1).unsqueeze(0) for x in (q, k, v))
-    out = torch.ops.aten._efficient_attention_forward(
-        q1, k1, v1, None, ends, ends, longest, longest, 0.0, _CAUSAL_FROM_TOP_LEFT,
-        q.requires_grad or k.requires_grad or v.requires_grad, scale=scale, window_size=window,
-    )[0]  # fmt: skip
+    flat = (x.flatten(0, 1).unsqueeze(0) for x in (q, k, v))
+    out = EfficientAttention.apply(*flat, ends, longest, window, scale)
     return out.squeeze(0).unflatten(0, q.shape[:2])
 
 
