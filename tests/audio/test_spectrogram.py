@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nymph.audio.framing import Framer
+from nymph.audio.pitch import pitch
 from nymph.audio.spectrogram import (
     log_mel,
     mel_filters,
@@ -75,3 +76,13 @@ def test_frame_is_centred_on_its_sample():
 def test_full_scale_square_wave_is_0_db():
     samples = np.sign(np.sin(2 * np.pi * 100 * np.arange(16_000) / 16_000 + 0.1)).astype(np.float32)
     np.testing.assert_allclose(rms_energy_db(samples)[5:-5], 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_refused(value, tone):
+    tone = tone.copy()
+    tone[5] = value
+    with pytest.raises(ValueError, match="finite"):
+        spectral_features(tone)
+    with pytest.raises(ValueError, match="finite"):
+        pitch(tone)

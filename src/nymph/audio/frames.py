@@ -17,8 +17,6 @@ from nymph.audio.pitch import Pitch, PitchTracker
 from nymph.audio.pyin import PitchRange
 from nymph.audio.spectrogram import MELS, MFCCS, N_FFT, SpectralFeatures, spectral_features_of
 
-FRAMES_PER_SECOND = 16_000 // HOP
-
 FRAME_SCHEMA = pa.schema(
     [
         pa.field("log_mel", pa.list_(pa.float32(), MELS), nullable=False),

@@ -19,8 +19,9 @@ FRAME_S = 0.01
 PAUSE_DB = 25.0
 """A frame this far below the span's 99th percentile of energy is silent (de Jong and Wempe)."""
 
-DIP_DB = 2.0
-"""Two peaks of energy are two syllables if the energy between them falls by this much (de Jong and Wempe)."""
+DIP_DB = 1.0
+"""Two peaks of energy are two syllables if the energy between them falls by this much. de Jong and Wempe take 2 dB of
+Praat's intensity; with 50 ms of smoothing 1 dB finds 134 of the 150 syllables of 16 sentences read aloud, 2 dB 119."""
 
 MIN_PAUSE_S = 0.1
 """Shorter silences are stops and closures, not pauses."""
@@ -28,7 +29,7 @@ MIN_PAUSE_S = 0.1
 MIN_SLOPE_FRAMES = 5
 """Voiced frames needed for a slope: 50 ms."""
 
-_SMOOTHING = 7  # frames, 70 ms: about Praat's intensity window at 50 Hz, in which the method was tuned
+_SMOOTHING = 5  # frames, 50 ms
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def syllable_nuclei(voiced: Flags, energy_db: Floats) -> npt.NDArray[np.int64]:
     """Frames of syllable nuclei: voiced peaks of smoothed energy with a dip before them, none in silence.
 
     de Jong and Wempe, "Praat script to detect syllable nuclei and measure speech rate automatically", Behavior
-    Research Methods 41 (2009), with the frames' 25 ms energy smoothed over 70 ms.
+    Research Methods 41 (2009), with the frames' 25 ms energy smoothed over 50 ms.
     """
     if len(voiced) == 0 or not voiced.any():
         return np.zeros(0, np.int64)
