@@ -162,7 +162,8 @@ def test_too_many_poisoned_steps_stop_with_a_good_checkpoint(
 def test_inf_hidden_where_no_loss_shows_it_is_found_and_never_saved(
     make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(steps=50, checkpoint_every=3, evaluation_every=0, health=HealthRules(state_every=4))
+    job = make_job(steps=50, checkpoint_every=3, evaluation_every=0, asynchronous_checkpoints=False)
+    job = replace(job, health=HealthRules(state_every=7))
     compute = step.compute
 
     def spoil(model: MultimodalModel, *rest: Any) -> Any:
