@@ -8,6 +8,10 @@ COMMANDS = {
     "serve": "nymph.cli.serve.serve",
     "dashboard": "nymph.cli.dashboard.dashboard",
     "doctor": "nymph.cli.doctor.doctor",
+    "flight": "nymph.cli.flight.flight",
+    "generate": "nymph.cli.generate.generate",
+    "inspect": "nymph.cli.inspect.inspect",
+    "mlflow": "nymph.cli.mlflow.mlflow",
     "prune": "nymph.cli.prune.prune",
 }
 

@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
+from kedro.io import DataCatalog
 from pydantic import BaseModel
 
 from nymph.errors import NymphError
@@ -35,6 +37,14 @@ def load_config(metadata: ProjectMetadata, env: str | None, name: str) -> dict[s
         return dict(loader[name])
     except (KeyError, MissingConfigException):
         return {}
+
+
+def load_catalog(metadata: ProjectMetadata, env: str | None) -> DataCatalog:
+    """The environment's catalog; entries are made when they are asked for."""
+    check_environment(metadata.project_path, env)
+    with KedroSession.create(metadata.project_path, env=env) as session:
+        catalog: DataCatalog = session.load_context().catalog  # type: ignore[attr-defined]
+        return catalog
 
 
 def resolved_catalog(metadata: ProjectMetadata, env: str | None) -> dict[str, dict[str, Any]]:

@@ -8,8 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nymph.audio.decode import SAMPLE_RATE, Samples
-from nymph.audio.frames import FRAMES_PER_SECOND
+from nymph.audio.framing import HOP
 from nymph.audio.prosody import Prosody, utterance_prosody
+
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
 SHORTEST_VOICE_S = 0.4
 """Seconds; less speech says too little about a voice."""
