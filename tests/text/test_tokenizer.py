@@ -125,3 +125,8 @@ def test_a_megabyte_in_one_line_survives(text: str) -> None:
 def test_another_process_gets_the_same_tokenizer() -> None:
     copy = pickle.loads(pickle.dumps(TOKENIZER.with_audio_units(3)))
     assert copy.fingerprint == TOKENIZER.with_audio_units(3).fingerprint
+
+
+def test_a_text_that_is_no_unicode_is_left_out_of_training() -> None:
+    clean = train_tokenizer(CORPUS, TokenizerOptions(vocabulary_size=600))
+    assert train_tokenizer([*CORPUS, "a\ud800"], TokenizerOptions(vocabulary_size=600)).fingerprint == clean.fingerprint

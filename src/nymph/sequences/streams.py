@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nymph.sequences.alignment import token_seconds, token_words
 from nymph.sequences.document import ABSENT, Segment
 from nymph.sequences.features import SpanFeatures, patch_means
-from nymph.sequences.schema import SECONDS_PER_PATCH, Modality
+from nymph.sequences.schema import SECONDS_PER_FRAME, Modality
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.tasks import Feature, Stream
 from nymph.text.prosody import prosody_ids
@@ -158,13 +158,13 @@ class UtteranceStreams:
         return [*self._control(AUDIO_START), self._patches[0], *self._control(AUDIO_END)]
 
     def _interleaved(self) -> list[Segment]:
-        """Each word's sound, then the word; sound between words goes with the word that follows it."""
+        """Each word's sound, up to the patch it ends in, then the word; a pause goes with the word that follows it."""
         if self._patches is None or self._seconds is None or not np.isfinite(self._seconds).any():
             return []
         owner, spans = token_words(self.utterance["text"], self.utterance["words"], self._token_bytes)
         audio, seconds = self._patches
         ends = np.maximum.accumulate(np.nan_to_num(spans[:, 1], nan=-np.inf))
-        patch_cuts = np.searchsorted(seconds[:, 0] + SECONDS_PER_PATCH / 2, ends)
+        patch_cuts = np.searchsorted(seconds[:, 0], ends - SECONDS_PER_FRAME / 2)
         patch_cuts[-1] = len(seconds)
         token_cuts = np.searchsorted(owner, np.arange(len(spans)), side="right")
         segments, patch, token = self._speaker_token(), 0, 0

@@ -24,6 +24,7 @@ PATTERN = (
 """GPT-4's split (cl100k_base) with its case folding spelt out, because regex engines fold differently."""
 
 MAXIMUM_TOKEN_BYTES = 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
@@ -85,11 +86,15 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def _counted(texts: Iterable[str]) -> Iterator[str]:
-    """Pass texts on; an empty corpus is an error, for a tokenizer of bytes alone is never what was meant."""
+    """Pass texts on, without those UTF-8 cannot hold, which no row will hold either.
+
+    An empty corpus is an error, for a tokenizer of bytes alone is never what was meant.
+    """
     empty = True
     for text in texts:
-        empty = empty and not text.strip()
-        yield text
+        if _SURROGATE.search(text) is None:
+            empty = empty and not text.strip()
+            yield text
     if empty:
         raise NymphError("the corpus has no text to train a tokenizer on; put recordings, text or chats in data/01_raw")
 
