@@ -25,7 +25,7 @@ def print_summary(
     """The table of stages, what was quarantined, the losses, and where to look next."""
     out = console()
     out.print()
-    out.print(_stage_table(stages))
+    out.print(_stage_table(stages, reports))
     made = sum(tally.made for stage in stages.values() for tally in stage.tallies.values())
     if any(stage.tallies for stage in stages.values()) and not made:
         out.print("No preparation work was repeated: everything was up to date.")
@@ -40,19 +40,32 @@ def print_summary(
     out.print(f"  {_mlflow_command()}   runs, parameters, metrics, checkpoints")
 
 
-def _stage_table(stages: dict[str, Stage]) -> Any:
+COLUMNS = ("in", "out", "made", "reused", "quarantined", "seconds")
+
+
+def _stage_table(stages: dict[str, Stage], reports: dict[str, dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table(title="What this run did", title_justify="left")
     table.add_column("stage")
-    for name in ("items", "made", "reused", "quarantined", "seconds"):
+    for name in COLUMNS:
         table.add_column(name, justify="right")
     for name, stage in stages.items():
-        tallies = stage.tallies.values()
-        counts = [sum(getattr(tally, field) for tally in tallies) for field in ("items", "made", "reused", "failed")]
-        shown = [str(count) for count in counts] if tallies else ["", "", "", ""]
-        table.add_row(name, *shown, f"{stage.seconds:.1f}")
+        counts = _counts(stage) if stage.tallies else _told(reports.get(f"{name}_report", {}))
+        table.add_row(name, *counts, f"{stage.seconds:.1f}")
     return table
+
+
+def _counts(stage: Stage) -> list[str]:
+    """Items in, out, made, reused and quarantined, summed over the stage's outputs."""
+    tallies = stage.tallies.values()
+    made, reused, failed = (sum(getattr(tally, name) for tally in tallies) for name in ("made", "reused", "failed"))
+    return [str(number) for number in (made + reused + failed, made + reused, made, reused, failed)]
+
+
+def _told(report: dict[str, Any]) -> list[str]:
+    """What a stage that makes no items says itself, such as `8 rows` in and `200 steps` out."""
+    return [str(report.get("in", "")), str(report.get("out", "")), "", "", ""]
 
 
 def _quarantine_lines(stages: dict[str, Stage], most: int = 10) -> Iterator[str]:

@@ -39,7 +39,8 @@ def evaluate_model(
         report["samples"] = _samples(model, source, tokenizer, options)
     finally:
         source.close()
-    return {"run": training["run"], "checkpoint": training["checkpoint"], "rows": source.rows, **report}
+    about = {"run": training["run"], "checkpoint": training["checkpoint"], "rows": source.rows}
+    return {**about, "in": f"{source.rows} rows", "out": "1 report", **report}
 
 
 def _losses(

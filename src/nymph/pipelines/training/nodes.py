@@ -29,7 +29,7 @@ def train_model(
     job.write(Path(job.run_directory) / "job.json")
     with TrainingBar() as progress:
         report = train(job, progress)
-    return describe(job, report)
+    return {"in": f"{read_facts(train_rows, **job.connection).rows} rows", **describe(job, report)}
 
 
 def make_job(train_rows: str, validation_rows: str, options: TrainingOptions, runs: Path, checkpoints: Path) -> Job:
@@ -61,7 +61,8 @@ def run_name(options: TrainingOptions, rows: RowFacts) -> str:
 
 def describe(job: Job, report: Report) -> dict[str, Any]:
     """The report with the run's name and a summary for people."""
-    return {**report.to_dict(), "run": job.run, "summary": summary(job, report)}
+    steps = f"{report.steps} steps"
+    return {**report.to_dict(), "run": job.run, "out": steps, "summary": summary(job, report)}
 
 
 def summary(job: Job, report: Report) -> list[str]:

@@ -1,0 +1,43 @@
+"""The table at the end of a run says what is true."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from nymph import console
+from nymph.stages import Failed, Item, Tally
+from nymph.summary import Stage, print_summary
+
+
+@pytest.fixture(autouse=True)
+def _recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_console", [Console(record=True, width=160, file=io.StringIO())])
+
+
+def text_of(stages: dict[str, Stage], reports: dict[str, dict[str, object]]) -> str:
+    print_summary(stages, reports, 12.0, None)
+    return str(console.console().export_text())
+
+
+def test_it_counts_in_out_and_quarantined() -> None:
+    tally = Tally(items=4, made=1, reused=2)
+    tally.fail(Failed(Item("a", "k", source="bad [x].jsonl"), "bad_json", "expected JSON", 7))
+    text = text_of({"ingestion": Stage(1.0, 1, {"recordings": tally})}, {})
+    row = next(line for line in text.splitlines() if "ingestion" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["ingestion", "4", "3", "1", "2", "1", "1.0"]
+    assert "quarantined bad [x].jsonl:7: bad_json: expected JSON" in text
+
+
+def test_a_run_that_made_nothing_says_so() -> None:
+    text = text_of({"ingestion": Stage(0.1, 1, {"recordings": Tally(items=2, reused=2)})}, {})
+    assert "No preparation work was repeated" in text
+
+
+def test_reports_and_places_to_look_are_named() -> None:
+    stages = {"training": Stage(3.0, 1)}
+    report = {"in": "8 rows", "out": "20 steps", "summary": ["training loss 6 at the start, 2 at the end"]}
+    text = text_of(stages, {"training_report": report})
+    assert "8 rows" in text
+    assert "training: training loss 6 at the start, 2 at the end" in text
+    assert "kedro dashboard" in text
