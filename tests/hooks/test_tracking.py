@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nymph.errors import NymphError
-from nymph.hooks.tracking import MlflowOptions, absolute_uri, read_options
+from nymph.hooks.tracking import MlflowOptions, _reports, absolute_uri, read_options
 
 PROJECT = {
     "pyproject.toml": '[tool.kedro]\npackage_name = "mini"\nproject_name = "mini"\nkedro_init_version = "1.7.0"\n',
@@ -134,7 +134,7 @@ def test_a_server_that_is_away_costs_a_warning_and_nothing_else(project: Path) -
     done = subprocess.run(
         [sys.executable, "-m", "kedro", "run"],
         cwd=project,
-        env=os.environ | {"MINI": "finish", "DO_NOT_TRACK": "1"},
+        env=os.environ | {"MINI": "finish", "DO_NOT_TRACK": "1", "COLUMNS": "400"},
         capture_output=True,
     )
     said = " ".join((done.stdout + done.stderr).decode().split())
@@ -147,6 +147,13 @@ def test_a_relative_database_is_the_projects(tmp_path: Path) -> None:
     assert absolute_uri("sqlite:///data/mlflow.db", tmp_path) == f"sqlite:///{tmp_path.resolve()}/data/mlflow.db"
     assert absolute_uri("sqlite:////srv/mlflow.db", tmp_path) == "sqlite:////srv/mlflow.db"
     assert absolute_uri("http://box:5000", tmp_path) == "http://box:5000"
+
+
+def test_only_small_files_of_this_run_are_its_reports(tmp_path: Path) -> None:
+    for name, size in (("old.json", 1), ("new.json", 1), ("huge.json", 5_000_001)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    os.utime(tmp_path / "old.json", (1.0, 1.0))
+    assert _reports(tmp_path, since=100.0) == [str(tmp_path / "new.json")]
 
 
 def test_without_a_file_the_defaults_stand() -> None:

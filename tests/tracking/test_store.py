@@ -46,6 +46,7 @@ def test_a_run_sent_twice_is_there_once(database: Path, begin: Begin, runs: Path
     journal = begin()
     write_steps(runs, 1, 30)
     with EventLog(runs / "train" / EVENTS) as log:
+        log.write("evaluation", step=30, split="validation", loss=1.0)
         log.write("checkpoint", step=30, path="checkpoints/step-30", bytes=1, seconds=0.1, best=True)
     run_id = finish(journal)
     journal.acknowledge(Sent())
@@ -53,6 +54,7 @@ def test_a_run_sent_twice_is_there_once(database: Path, begin: Begin, runs: Path
     mlflow = client(database)
     experiment = mlflow.get_experiment_by_name("nymph").experiment_id
     assert len(mlflow.get_metric_history(run_id, "train/loss")) == 30
+    assert len(mlflow.get_metric_history(run_id, "validation/loss")) == 1
     assert len(mlflow.search_runs([experiment])) == 1
     assert len(mlflow.search_logged_models([experiment])) == 1
     assert len(mlflow.search_model_versions("name = 'nymph'")) == 1
@@ -93,6 +95,7 @@ def test_the_best_checkpoint_has_its_alias_path_and_metrics(database: Path, begi
     version = mlflow.get_model_version_by_alias("nymph", "best")
     model = mlflow.get_logged_model(version.source.removeprefix("models:/"))
     assert (model.name, model.tags["path"]) == ("step-00000010", "checkpoints/step-10")
+    assert [(metric.key, metric.value, metric.step) for metric in model.metrics] == [("validation/loss", 1.0, 10)]
     assert mlflow.get_model_version_by_alias("nymph", "latest").version > version.version
 
 
@@ -112,6 +115,14 @@ def test_the_machine_is_watched_under_mlflows_names(database: Path, begin: Begin
         log.write("system", step=0, **sample(journal.folder))
     metrics = client(database).get_run(finish(journal)).data.metrics
     assert metrics["system/system_memory_usage_percentage"] > 0
+
+
+def test_reports_are_kept_with_the_run(database: Path, begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    journal = begin()
+    journal.end(End("FINISHED", reports=[str(tmp_path / "report.json"), str(tmp_path / "gone.json")]))
+    files = client(database).list_artifacts(finish(journal), "reports")
+    assert [file.path for file in files] == ["reports/report.json"]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])

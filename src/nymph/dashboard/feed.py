@@ -19,6 +19,8 @@ from nymph.training.events import EVENTS
 
 LOOK_SECONDS = 0.1
 """Between looks at the logs: how late the first news after a silence may be."""
+FULL_LOOK = 10
+"""Every so many looks the folder is listed anew and finished runs are looked at: a resumed or new run shows in 1 s."""
 REST_LOOKS = 4
 """Looks left out after news: a fast trainer updates pages about twice a second, not ten times."""
 CACHED_MESSAGES = 32
@@ -44,6 +46,7 @@ class Feed:
     _summaries: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _states: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     _dirty: bool = False
+    _looks: int = 0
     _left_at: int = 0
     """Version at which a run was last taken away."""
     _subscribers: set[asyncio.Event] = field(default_factory=set)
@@ -62,7 +65,16 @@ class Feed:
             task.cancel()
 
     async def look(self) -> None:
-        """Read what is new in every log."""
+        """Read what is new: in the logs of runs that go on at every look, in all others at every tenth."""
+        if self._looks % FULL_LOOK == 0:
+            self._scan()
+        for run in list(self.runs.values()):
+            if run.end is None or self._looks % FULL_LOOK == 0:
+                await _catch_up(run)
+        self._looks += 1
+        self._summarise(time.time())
+
+    def _scan(self) -> None:
         logs = {log.parent.name: log for log in sorted(self.directory.glob(f"*/{EVENTS}"))}
         for name in self.runs.keys() - logs.keys():
             del self.runs[name], self._summaries[name], self._states[name]
@@ -71,8 +83,6 @@ class Feed:
         for name, log in logs.items():
             if name not in self.runs or self.runs[name].replaced():
                 self.runs[name] = Run(log.parent)
-            await _catch_up(self.runs[name])
-        self._summarise(time.time())
 
     def message(self, cursor: Cursor) -> tuple[str | None, Cursor]:
         """The JSON text that brings a client from `cursor` to now (None: it is up to date), and its cursor then."""

@@ -28,6 +28,7 @@ from nymph.errors import NymphError, nearest
 from nymph.tracking.journal import End, Journal, Start, log_sizes
 from nymph.tracking.params import flatten
 
+_REPORT_BYTES = 5_000_000
 _logger = logging.getLogger(__name__)
 
 
@@ -46,6 +47,8 @@ class MlflowOptions(BaseModel):
     """Sample processor, memory, disk, network and GPUs every 10 s."""
     runs_directory: Path = Path("data/08_reporting/runs")
     """Where event logs are written; the journal is kept beside them."""
+    reports: Path = Path("data/08_reporting")
+    """Folder whose small files, when a run has written them, are kept with it as artifacts."""
     wait_seconds: float = 60.0
     """How long a finished run waits for MLflow to have everything; the rest is sent with the next run."""
 
@@ -97,7 +100,7 @@ class TrackingHook:
             return
         self._journal = self._follower = None
         atexit.unregister(self._close)
-        journal.end(End(status, reason))
+        journal.end(End(status, reason, _reports(self._project / self._options.reports, journal.start.time)))
         try:
             complete = follower.wait(self._options.wait_seconds) == 0
         except subprocess.TimeoutExpired:
@@ -188,6 +191,12 @@ def _tags(project: Path, env: str | None, run_id: str) -> dict[str, str]:
         "git.dirty": str(bool(_git(project, "status", "--porcelain", "--untracked-files=no"))).lower(),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _reports(folder: Path, since: float) -> list[str]:
+    """Files directly in `folder`, of at most 5 MB, written after `since`."""
+    stats = {file: file.stat() for file in sorted(folder.glob("*.*")) if file.is_file()}
+    return [str(file) for file, stat in stats.items() if stat.st_mtime >= since and stat.st_size <= _REPORT_BYTES]
 
 
 def _git(project: Path, *arguments: str) -> str:

@@ -10,6 +10,7 @@ import os
 import random
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ class Replay:
     def _final(self, end: End) -> End:
         """A training that stopped early is not a finished run, even where the pipeline went on."""
         status = _STATUS.get(self._last_end, "FINISHED")
-        return End(status, end.reason, end.time) if end.status == "FINISHED" else end
+        return replace(end, status=status) if end.status == "FINISHED" else end
 
     def _wait(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the run."""

@@ -53,6 +53,8 @@ class End:
 
     status: str
     reason: str = ""
+    reports: list[str] = field(default_factory=list)
+    """Files the run has written that belong beside its figures."""
     time: float = field(default_factory=time.time)
 
 

@@ -19,6 +19,7 @@ from nymph.tracking.metrics import numbers
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
+    from mlflow.entities import Run as MlflowRun
     from mlflow.entities.model_registry import ModelVersion
 
 _METRICS_PER_CALL = 1000
@@ -30,6 +31,7 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
 }
+_QUALITIES = ("loss", "accuracy", "perplexity")
 _RUN_TAG = "nymph.run"
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 _logger = logging.getLogger(__name__)
@@ -91,7 +93,9 @@ class Store:
                     self._client.set_tag(run_id, key, f"step {event.get('step')}: {event.get('message')}"[:500])
 
     def finish(self, run_id: str, end: End) -> None:
-        """Give the run its final status."""
+        """Keep copies of the run's reports and give it its final status."""
+        for report in filter(os.path.isfile, end.reports):
+            self._client.log_artifact(run_id, report, "reports")
         if end.reason:
             self._client.set_tag(run_id, "nymph.reason", end.reason[:500])
         self._client.set_terminated(run_id, end.status, int(end.time * 1000))
@@ -127,11 +131,22 @@ class Store:
                 tags={"path": path, "bytes": str(event.get("bytes", ""))},
                 experiment_id=experiment,
             ).model_id
-            for metric in _latest(run.data.metrics, _millis(event), step, model_id):
+            for metric in self._evaluated(run, step, model_id):
                 self._client.log_batch(run_id, metrics=[metric])
         version = self._register(self._client.get_experiment(experiment).name, model_id, run_id)
         if event.get("best"):  # `latest` is MLflow's own alias for the newest version
             self._client.set_registered_model_alias(version.name, "best", version.version)
+
+    def _evaluated(self, run: "MlflowRun", step: int, model_id: str) -> "Iterator[Metric]":
+        """The points of the evaluation a model had: the very same points, or the run would have them twice."""
+        from mlflow.entities import Metric
+
+        for name in run.data.metrics:
+            if name.rpartition("/")[2] in _QUALITIES and not name.startswith("train/"):
+                history = self._client.get_metric_history(run.info.run_id, name)
+                if known := [point for point in history if point.step <= step]:
+                    last = max(known, key=lambda point: (point.step, point.timestamp))
+                    yield Metric(name, last.value, last.timestamp, last.step, model_id=model_id)
 
     def _register(self, experiment: str, model_id: str, run_id: str) -> "ModelVersion":
         name = experiment.replace("/", "-").replace(":", "-")
@@ -172,14 +187,6 @@ def _metrics(event: dict[str, Any], prefix: str) -> "Iterator[Metric]":
         yield Metric(
             _NOT_IN_NAMES.sub("_", prefix + name)[:250], number, _millis(event), step if isinstance(step, int) else 0
         )
-
-
-def _latest(metrics: dict[str, float], timestamp: int, step: int, model_id: str) -> "Iterator[Metric]":
-    from mlflow.entities import Metric
-
-    for name, value in metrics.items():
-        if name.rpartition("/")[2] in ("loss", "accuracy", "perplexity"):
-            yield Metric(name, value, timestamp, step, model_id=model_id)
 
 
 def _millis(event: dict[str, Any]) -> int:
