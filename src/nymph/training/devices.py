@@ -62,6 +62,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
+def check_compile(device: torch.device) -> None:
+    """Refuse compilation where torch's compiler has no backend; NymphError says so."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
+        raise NymphError(f"{device} cannot run compiled models (Triton needs sm_70 or newer); set compile to false")
+
+
 def memory_bytes(device: torch.device) -> int:
     """Most memory used so far: of the device's allocator, or of the process on a CPU."""
     if device.type == "cuda":

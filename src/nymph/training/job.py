@@ -59,8 +59,6 @@ class HealthRules:
     """The same for the logarithm of the gradient norm."""
     skip_spikes: bool = False
     """Leave the update of a step with a loss spike out."""
-    rollback_after: int = 0
-    """Spikes in a row after which the last checkpoint is loaded and the rows since are skipped; 0 is never."""
     throughput_share: float = 0.5
     """Alert when a step's speed stays below this share of the window's median."""
     data_wait_share: float = 0.2
@@ -75,8 +73,6 @@ class HealthRules:
     """Alert when a GPU is hotter."""
     state_every: int = 100
     """Steps between looks for non-finite values hidden in weights and optimiser state."""
-    stall_seconds: float = 60.0
-    """Seconds without a finished step after which stalled ranks are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +156,7 @@ class Job:
     gradient_checkpointing: bool = False
     """Recompute each block in the backward pass: less memory, about a third more compute."""
     compile: bool = False
-    """Compile the model, where the device can."""
+    """Compile the model's blocks; refused where the device cannot (Triton needs sm_70)."""
     resume: str = "latest"
     """`latest` continues if there is anything to continue, `best`, `none`, or the path of a checkpoint."""
     patience: int = 0

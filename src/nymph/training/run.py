@@ -14,7 +14,7 @@ from nymph.model.multimodal import MultimodalModel
 from nymph.training.checkpoint import read_checkpoint
 from nymph.training.console import Progress
 from nymph.training.data import StepReader
-from nymph.training.devices import memory_bytes, pick_precision
+from nymph.training.devices import check_compile, memory_bytes, pick_precision
 from nymph.training.evaluation import evaluate
 from nymph.training.events import EventLog
 from nymph.training.health import MachineWatch, Monitor
@@ -286,6 +286,10 @@ class Run:
         torch.manual_seed(self.job.seed)
         model = MultimodalModel(self.job.model).to(self.world.device)
         model.checkpoint_blocks(self.job.gradient_checkpointing)
+        if self.job.compile:
+            check_compile(self.world.device)
+            for block in model.transformer.blocks:
+                block.compile()
         return model.train()
 
     def _restore(self, checkpoint: Path) -> None:
