@@ -121,8 +121,10 @@ def test_a_second_training_in_one_run_keeps_its_own_names(shelf: Shelf, begin: B
     assert shelf.steps == [("", 1), ("b/", 1)]
 
 
-@pytest.mark.parametrize(("end", "status"), [("finished", "FINISHED"), ("stopped", "KILLED"), ("failed", "FAILED")])
-def test_a_training_that_stopped_early_is_no_finished_run(
+@pytest.mark.parametrize(
+    ("end", "status"), [("finished", "FINISHED"), ("stopped", "FINISHED"), ("killed", "KILLED"), ("failed", "FAILED")]
+)
+def test_a_training_that_was_killed_is_no_finished_run(
     shelf: Shelf, begin: Begin, runs: Path, end: str, status: str
 ) -> None:
     journal = begin()

@@ -23,7 +23,8 @@ PERIOD_SECONDS = 2.0
 EVENTS_PER_CALL = 500
 LONGEST_BACKOFF_SECONDS = 30.0
 SYSTEM_LOG = "system.jsonl"
-_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "killed": "KILLED", "failed": "FAILED"}
+_STATUS = {"killed": "KILLED", "failed": "FAILED"}
+"""Ends of a training that make a finished pipeline no finished run; `stopped` means a limit it was given was reached."""
 _logger = logging.getLogger(__name__)
 
 
@@ -141,7 +142,7 @@ class Replay:
         return f"{log}/" if log and log != self._sent.first else ""
 
     def _final(self, end: End) -> End:
-        """A training that stopped early is not a finished run, even where the pipeline went on."""
+        """A training that was killed is not a finished run, even where the pipeline went on and saved its state."""
         status = _STATUS.get(self._last_end, "FINISHED")
         return replace(end, status=status) if end.status == "FINISHED" else end
 
