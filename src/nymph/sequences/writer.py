@@ -45,7 +45,7 @@ class ShardOptions:
     """Rows of a row group, the unit that is shuffled and that is in memory while writing."""
     rows_per_shard: int = 8192
     """Rows of a file."""
-    compression_level: int = 3
+    compression_level: int = 1
     """zstd, 1 fast to 19 small."""
 
     def __post_init__(self) -> None:
@@ -149,6 +149,23 @@ def _groups(batches: Iterable[Packed], schema: pa.Schema, size: int) -> Iterator
         yield rows.take(size), origins.take(size)
 
 
+def _columns(schema: pa.Schema) -> tuple[list[str], list[str]]:
+    """Parquet's columns that hold floats, and the others.
+
+    The bytes of floats are stored apart, which shrinks features by a third; their least and greatest say nothing
+    about a row, and finding them would be half the cost of writing.
+    """
+    floats: list[str] = []
+    others: list[str] = []
+    for leaf in map(schema.field, schema.names):
+        path, kind = leaf.name, leaf.type
+        while isinstance(kind, pa.ListType | pa.FixedSizeListType):
+            path, kind = f"{path}.list.element", kind.value_type
+        structure = [f"{path}.{field.name}" for field in kind] if pa.types.is_struct(kind) else [path]
+        (floats if pa.types.is_floating(kind) else others).extend(structure)
+    return floats, others
+
+
 class _Shards:
     """The files of a folder, one open at a time, each beside its origins."""
 
@@ -181,13 +198,15 @@ class _Shards:
         self.count += 1
 
     def _open(self, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+        floats, others = _columns(schema)
         writer = pq.ParquetWriter(
             path,
             schema,
             compression="zstd",
             compression_level=self._options.compression_level,
             use_dictionary=False,
+            use_byte_stream_split=floats,
             write_page_checksum=True,
-            write_statistics=True,
+            write_statistics=others,
         )
         return self._files.enter_context(writer)
