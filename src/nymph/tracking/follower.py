@@ -24,7 +24,7 @@ EVENTS_PER_CALL = 500
 LONGEST_BACKOFF_SECONDS = 30.0
 SYSTEM_LOG = "system.jsonl"
 _STATUS = {"killed": "KILLED", "failed": "FAILED"}
-"""Ends of a training that make a finished pipeline no finished run; `stopped` means a limit it was given was reached."""
+"""Ends of a training after which the whole run is not finished; `stopped` means it reached a limit it was given."""
 _logger = logging.getLogger(__name__)
 
 
@@ -65,7 +65,6 @@ class Replay:
         self._start = journal.start
         self._sent = journal.sent
         self._store: Store | None = None
-        self._last_end = "finished"
         self._readers = {"": self._reader(journal.folder / SYSTEM_LOG, "")}
         self._waiting: dict[str, list[dict[str, Any]]] = {}
 
@@ -130,7 +129,8 @@ class Replay:
         while waiting:
             events = waiting[:EVENTS_PER_CALL]
             store.send(str(self._sent.run_id), events, self._prefix(log))
-            self._last_end = next((str(e.get("status")) for e in events if e["kind"] == "end"), self._last_end)
+            ends = [str(event.get("status")) for event in events if event["kind"] == "end"]
+            self._sent.training = ends[-1] if ends else self._sent.training
             self._sent.events[log] = events[-1]["seq"]
             self._journal.acknowledge(self._sent)
             del waiting[: len(events)]
@@ -143,7 +143,7 @@ class Replay:
 
     def _final(self, end: End) -> End:
         """A training that was killed is not a finished run, even where the pipeline went on and saved its state."""
-        status = _STATUS.get(self._last_end, "FINISHED")
+        status = _STATUS.get(self._sent.training, "FINISHED")
         return replace(end, status=status) if end.status == "FINISHED" else end
 
     def _wait(self, seconds: float) -> None:

@@ -67,6 +67,8 @@ class Sent:
     """Log -> `seq` of the last event acknowledged."""
     first: str = ""
     """The log whose metrics keep their plain names."""
+    training: str = ""
+    """How the training said it ended, once it has."""
     described: bool = False
     """Params, tags and inputs have arrived."""
     done: bool = False
