@@ -251,7 +251,7 @@ def _from_voiced(moves: Moves, paths: Paths, values: Doubles, nodes: Longs) -> N
 
 @compiled
 def _best_unvoiced(unvoiced: Doubles, stay: Doubles) -> Doubles:
-    """Best value from an unvoiced bin into each unvoiced bin: nine tenths of the search, so nothing but max here."""
+    """Best value from an unvoiced bin into each unvoiced bin: most of the arithmetic, so nothing but max here."""
     best = np.full(stay.shape[1], -np.inf)
     for row in range(0, WIDTH - 1, 2):  # two rows at a time halve the traffic of `best`
         for j in range(len(best)):
