@@ -68,3 +68,8 @@ def test_placeholders_are_no_targets(tools: Tools) -> None:
     sound = document.modality == Modality.AUDIO
     assert set(document.tokens[sound]) == {tools.tokenizer.id("<|audio|>")}
     assert (document.loss_weight[sound] == 0).all()
+
+
+def test_a_tokenizer_without_the_codebooks_units_is_an_error(tools: Tools) -> None:
+    with pytest.raises(NymphError, match="the codebook has 8 audio units, the tokenizer 0"):
+        replace(tools, units=fit_codebook([FRAMES], UnitOptions(units=8)))

@@ -6,12 +6,13 @@ A stream an utterance does not have is an empty list; whether a document can do 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nymph.errors import NymphError
 from nymph.sequences.alignment import token_seconds, token_words
 from nymph.sequences.document import ABSENT, Segment
 from nymph.sequences.features import SpanFeatures, patch_means
@@ -38,8 +39,17 @@ from nymph.text.vocabulary import (
 Utterance = Mapping[str, Any]
 Frames = Callable[[Mapping[str, Any]], "pa.Table | None"]
 """From an utterance's `frames` ({"file", "start", "stop"}) to those rows of the file; None where there are none."""
-Units = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-"""From the mean log-mel of patches [k,80] to an audio unit each [k]; a `nymph.sequences.units.Codebook`."""
+
+
+class Units(Protocol):
+    """Audio units, such as `nymph.sequences.units.Codebook`."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def __call__(self, means: NDArray[np.float32], /) -> NDArray[np.int64]:
+        """A unit for each patch [k], from its mean log-mel [k,80]."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,14 @@ class Tools:
     statistics: FeatureStatistics
     frames: Frames = lambda reference: None
     units: Units | None = None
+
+    def __post_init__(self) -> None:
+        have = self.tokenizer.extras.audio_units
+        if self.units is not None and self.units.size > have:
+            raise NymphError(
+                f"the codebook has {self.units.size} audio units, the tokenizer {have}; "
+                "take the tokenizer that was saved with it, or extend it by with_audio_units"
+            )
 
 
 class UtteranceStreams:

@@ -43,7 +43,12 @@ class Codebook:
         self.centres, self.mean, self.deviation = centres, mean, deviation
         self._half_norms = (centres**2).sum(1) / 2
 
-    def __call__(self, means: NDArray[np.float32]) -> NDArray[np.int64]:
+    @property
+    def size(self) -> int:
+        """U."""
+        return len(self.centres)
+
+    def __call__(self, means: NDArray[np.float32], /) -> NDArray[np.int64]:
         """The unit of each patch [k], from its mean log-mel spectrum [k,80]."""
         values = (means - self.mean) / self.deviation
         return np.argmax(values @ self.centres.T - self._half_norms, axis=1)
