@@ -22,7 +22,7 @@ from nymph.training.loop import train
 
 from ..training.conftest import JobMaker, make_job  # noqa: F401, TID252
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(1800)]
 STEPS, EVERY, KILLS = 90, 3, 20
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nymph.model.config import AttentionConfig, ModelConfig, WindowConfig
-from nymph.sequences.schema import PATCH, PROSODY, SPEAKER, row_schema
+from nymph.sequences.schema import PATCH, PROSODY, SPEAKER, VOCABULARY_KEY, row_schema
 from nymph.training.job import Job
 
 T = 16
@@ -32,7 +32,7 @@ TINY = ModelConfig(
 def table(rows: int, seed: int = 0) -> pa.Table:
     """Rows with every stream: two documents each, text and three mel patches, one speaker."""
     chance = np.random.default_rng(seed)
-    schema = row_schema(T, "uint16")
+    schema = row_schema(T, "uint16", {VOCABULARY_KEY: str(VOCABULARY).encode()})
     start = chance.integers(0, VOCABULARY, (rows, 1))
     tokens = (start + np.arange(T) * chance.integers(1, 4, (rows, 1))) % VOCABULARY  # learnable: a constant stride
     document = np.repeat(np.where(np.arange(T) < T // 2, 1, 2)[None], rows, 0)

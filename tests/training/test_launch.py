@@ -17,7 +17,7 @@ from nymph.training.report import Report
 
 from .conftest import JobMaker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def plain(make_job: JobMaker, name: str, **options: Any) -> Job:

@@ -21,6 +21,7 @@ from nymph.training.devices import memory_bytes, pick_device, pick_precision
 from nymph.training.evaluation import evaluate
 from nymph.training.job import Job
 from nymph.training.optimisation import build_optimizer, optimizer_tensors
+from nymph.training.several import open_rows
 from nymph.training.step import Stepper
 from nymph.training.world import World
 
@@ -69,7 +70,7 @@ def estimate_run(job: Job, probe_seconds: float = 30.0) -> RunEstimate:
     model.checkpoint_blocks(job.gradient_checkpointing)
     optimizer = build_optimizer(model, job.optimiser)
     stepper = Stepper(model, job.objectives, optimizer, world, precision, job.clip)
-    source = open_source(job.train_rows, **job.connection)
+    source = open_rows(job.train_rows, **job.connection)
     reader = StepReader(source, job, cursor=0, pin=device.type == "cuda")
     try:
         times, tokens, watts = _probe(reader, stepper, probe_seconds, device)

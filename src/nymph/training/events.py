@@ -75,7 +75,7 @@ class EventReader:
                     self.offset = 0
                 file.seek(self.offset)
                 data = file.read(limit)
-                if len(data) == limit:
+                if len(data) == limit and not data.endswith(b"\n"):
                     data += file.readline()
         except FileNotFoundError:
             return []

@@ -109,8 +109,8 @@ class Job:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
-    train_rows: str
-    """Training rows: a folder of Parquet shards or `grpc://host:port/table`."""
+    train_rows: str | tuple[str, ...]
+    """Training rows: a folder of Parquet shards or `grpc://host:port/table`, or several, read one after another."""
     run_directory: str
     """Where the event log goes; one trainer at a time."""
     checkpoint_directory: str

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from nymph.errors import NymphError
 from nymph.files import remove_leftovers
-from nymph.flight.source import open_source
 from nymph.training.console import Lines, Progress, Silence
 from nymph.training.events import EVENTS, EventLog
 from nymph.training.job import Job
@@ -22,6 +21,7 @@ from nymph.training.launch import launch, must_launch
 from nymph.training.report import Report, from_state
 from nymph.training.resume import find_beginning
 from nymph.training.run import Run
+from nymph.training.several import open_rows
 from nymph.training.signals import Requests
 from nymph.training.state import TrainingState
 from nymph.training.world import World, join_world
@@ -56,7 +56,7 @@ def train(job: Job, progress: Progress | None = None) -> Report:
 
 def _train(job: Job, world: World, requests: Requests, progress: Progress) -> Report:
     begin = time.perf_counter()
-    source = open_source(job.train_rows, **job.connection)
+    source = open_rows(job.train_rows, **job.connection)
     checkpoint, state, notes = _beginning(job, world, source.fingerprint)
     for note in notes:
         progress.message(note)
