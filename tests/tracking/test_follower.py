@@ -112,6 +112,16 @@ def test_what_was_there_before_the_run_is_not_its_own(shelf: Shelf, begin: Begin
     assert shelf.steps == [("", 6), ("", 7)]
 
 
+def test_what_later_runs_write_is_not_sent_with_an_earlier_debt(shelf: Shelf, begin: Begin, runs: Path) -> None:
+    journal = begin("earlier")
+    write_steps(runs, 1, 2)
+    journal.end(End("FINISHED"))
+    write_steps(runs, 3, 4)
+    write_steps(runs, 1, 2, run="other")
+    assert follower.replay(runs) == {"earlier": True}
+    assert shelf.steps == [("", 1), ("", 2)]
+
+
 def test_a_second_training_in_one_run_keeps_its_own_names(shelf: Shelf, begin: Begin, runs: Path) -> None:
     journal = begin()
     write_steps(runs, 1, 1, run="a")

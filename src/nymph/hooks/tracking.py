@@ -25,7 +25,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nymph.errors import NymphError, nearest
-from nymph.tracking.journal import End, Journal, Start, log_sizes
+from nymph.tracking.journal import End, Journal, Start, journals, log_sizes
 from nymph.tracking.params import flatten
 
 _REPORT_BYTES = 5_000_000
@@ -76,6 +76,8 @@ class TrackingHook:
         if not self._options.enabled:
             return
         runs = self._project / self._options.runs_directory
+        for earlier in journals(runs):
+            earlier.ended()  # a run that was killed must not be taken to have written what this one will write
         self._journal = Journal.create(runs, self._describe(run_params, pipeline, catalog, runs))
         _warn_if_unreachable(self._journal.start.tracking_uri)
         command = [sys.executable, "-m", "nymph.tracking", "follow", str(self._journal.folder)]

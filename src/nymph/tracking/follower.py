@@ -102,17 +102,19 @@ class Replay:
             self._store.describe(self._sent.run_id, self._start)
             self._sent.described = True
         self._sent.error = ""
-        for log, reader in self._readers_of_grown_logs().items():
-            self._drain(self._store, log, reader)
+        sizes = end.offsets if end else log_sizes(self._journal.runs_directory)
+        for log, reader in self._readers_of_grown_logs(sizes).items():
+            self._read(log, reader, sizes.get(log) if end else None)
+            self._drain(self._store, log)
         if end:
             self._store.finish(self._sent.run_id, self._final(end))
             self._sent.done = True
         self._journal.acknowledge(self._sent)
 
-    def _readers_of_grown_logs(self) -> dict[str, EventReader]:
+    def _readers_of_grown_logs(self, sizes: dict[str, int]) -> dict[str, EventReader]:
         """The logs this run has written to, and its own system samples under the name ""."""
         runs, before = self._journal.runs_directory, self._start.offsets
-        for log, size in log_sizes(runs).items():
+        for log, size in sizes.items():
             if log not in self._readers and size != before.get(log):
                 self._readers[log] = self._reader(runs / log / EVENTS, log)
         return self._readers
@@ -122,10 +124,15 @@ class Replay:
         reader.offset = self._start.offsets.get(log, 0)
         return reader
 
-    def _drain(self, store: Store, log: str, reader: EventReader) -> None:
+    def _read(self, log: str, reader: EventReader, stop: int | None) -> None:
+        """Take in what is new, of an ended run only what it wrote before byte `stop`."""
+        if stop is None or stop > reader.offset:
+            limit = -1 if stop is None else stop - reader.offset
+            self._waiting.setdefault(log, []).extend(reader.poll(limit))
+
+    def _drain(self, store: Store, log: str) -> None:
         """Send in pieces, each acknowledged; on a failure what was read waits for the next attempt."""
         waiting = self._waiting.setdefault(log, [])
-        waiting += reader.poll()
         while waiting:
             events = waiting[:EVENTS_PER_CALL]
             store.send(str(self._sent.run_id), events, self._prefix(log))

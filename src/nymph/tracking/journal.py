@@ -55,6 +55,8 @@ class End:
     reason: str = ""
     reports: list[str] = field(default_factory=list)
     """Files the run has written that belong beside its figures."""
+    offsets: dict[str, int] = field(default_factory=dict)
+    """Bytes in each event log when the run ended: what comes after belongs to later runs."""
     time: float = field(default_factory=time.time)
 
 
@@ -110,9 +112,9 @@ class Journal:
         write_json(self.folder / "sent.json", asdict(sent))
 
     def end(self, end: End) -> None:
-        """Record how the run ended; the first word stands."""
+        """Record how the run ended, and where its part of each log ends; the first word stands."""
         if not (self.folder / "end.json").exists():
-            write_json(self.folder / "end.json", asdict(end))
+            write_json(self.folder / "end.json", asdict(end) | {"offsets": log_sizes(self.runs_directory)})
 
     def ended(self) -> End | None:
         """How the run ended, or None while it goes on; a run whose process vanished was killed."""
