@@ -1,4 +1,6 @@
+import socket
 import wave
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -6,6 +8,18 @@ import pytest
 from nymph.transcription.config import TranscriptionConfig
 from nymph.transcription.engine import Transcriber, load_transcriber
 from nymph.transcription.models import packaged_file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_connections() -> Iterator[None]:
+    """Whatever tries to leave this machine fails: loading and running the offline models needs nobody."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"tried to connect to {address}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from nymph.errors import NymphError
-from nymph.transcription.engine import _pieces
+from nymph.transcription.config import TranscriptionConfig
+from nymph.transcription.engine import _pieces, load_transcriber
 from nymph.transcription.schema import TRANSCRIPT_SCHEMA
+from nymph.transcription.scoring import word_error_rate
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,16 @@ def test_a_long_recording_equals_its_parts(transcriber, conversation) -> None:
     assert starts == sorted(starts)
     assert starts[-1] > 80
     assert sum("Texas" in text for text in table["text"].to_pylist()) == 3
+
+
+@pytest.mark.slow
+def test_whisperx_own_vad_hears_the_same(conversation, table) -> None:
+    config = TranscriptionConfig(threads=1, vad="pyannote", alignment="none", speakers="none")
+    said = " ".join(load_transcriber(config).transcribe(conversation)["text"].to_pylist())
+    assert word_error_rate([said], [" ".join(table["text"].to_pylist())]) < 0.15
+
+
+def test_a_card_that_is_not_there_is_one_clear_error(monkeypatch) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
+    with pytest.raises(NymphError, match="expected a CUDA device for transcription, found none"):
+        load_transcriber(TranscriptionConfig(device="cuda"))

@@ -32,10 +32,20 @@ def load_classifier(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    network, tokenizer = _offline() if model == OFFLINE_CLASSIFIER else _pretrained(model)
-    return TextClassificationPipeline(
-        model=network, tokenizer=tokenizer, device=_device(device), batch_size=batch_size, top_k=None, framework="pt"
-    )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a pipeline announces its device as a warning
+    try:
+        network, tokenizer = _offline() if model == OFFLINE_CLASSIFIER else _pretrained(model)
+        return TextClassificationPipeline(
+            model=network,
+            tokenizer=tokenizer,
+            device=_device(device),
+            batch_size=batch_size,
+            top_k=None,
+            framework="pt",
+        )
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _offline() -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from nymph.files import read_json
 from nymph.tensors import load_tensors
 
 LABELS = ("negative", "neutral", "positive")
@@ -64,9 +65,9 @@ def encoder_folder() -> Path:
 def build_classifier(head: Path | None = HEAD) -> LayerMeanClassifier:
     """The packaged encoder with the packaged head, or (head None) with one that is still to be trained."""
     encoder = encoder_folder()
-    config = LayerMeanConfig.from_pretrained(
-        encoder, id2label=dict(enumerate(LABELS)), label2id={label: i for i, label in enumerate(LABELS)}
-    )
+    known = {name: value for name, value in read_json(encoder / "config.json").items() if name != "model_type"}
+    labels = {"id2label": dict(enumerate(LABELS)), "label2id": {label: i for i, label in enumerate(LABELS)}}
+    config = LayerMeanConfig(**{**known, **labels, "architectures": [LayerMeanClassifier.__name__]})
     model = LayerMeanClassifier(config)
     model.bert.load_state_dict(_encoder_weights(encoder), strict=True)
     if head is not None:
