@@ -10,6 +10,7 @@ import pyarrow as pa
 from nymph.audio.decode import SAMPLE_RATE, Samples
 from nymph.audio.framing import HOP
 from nymph.audio.prosody import Prosody, utterance_prosody
+from nymph.audio.speaker import normalise
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
@@ -89,5 +90,5 @@ def cut_spans(blocks: Iterable[Samples], spans: Sequence[tuple[float, float]]) -
 def _voice(samples: Samples, encoder: Encoder) -> list[float] | None:
     if len(samples) < SHORTEST_VOICE_S * SAMPLE_RATE or not np.any(samples):
         return None
-    vector: list[float] = encoder.embed(samples).tolist()
+    vector: list[float] = encoder.embed(normalise(samples)).tolist()
     return vector
