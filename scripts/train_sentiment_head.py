@@ -36,7 +36,7 @@ VADER_NEUTRAL = 0.05
 """VADER's own threshold on its compound score."""
 HELD_OUT = 5
 """One sentence in five of each source and class is held out."""
-DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
+DECAYS = (1e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
