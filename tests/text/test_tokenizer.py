@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pytest
@@ -130,3 +131,12 @@ def test_another_process_gets_the_same_tokenizer() -> None:
 def test_a_text_that_is_no_unicode_is_left_out_of_training() -> None:
     clean = train_tokenizer(CORPUS, TokenizerOptions(vocabulary_size=600))
     assert train_tokenizer([*CORPUS, "a\ud800"], TokenizerOptions(vocabulary_size=600)).fingerprint == clean.fingerprint
+
+
+@pytest.mark.parametrize("alphabet", ["ab", "a b", "a\u00e9 ", "0123 ab", "\u2026. \u2014"])
+def test_ids_are_equal_whatever_the_merges(alphabet: str) -> None:
+    random = Random(alphabet)
+    texts = ["".join(random.choices(alphabet, k=random.randint(1, 60))) for _ in range(300)]
+    tokenizer = train_tokenizer([*texts[:60], "x"], TokenizerOptions(vocabulary_size=500, minimum_frequency=1))
+    expected = [encoding.ids for encoding in tokenizer.backend.encode_batch(texts)]
+    assert tokenizer.encode_column(pa.array(texts)).to_pylist() == expected
