@@ -8,10 +8,10 @@ streaming read from an HTTP server of the standard library on loopback; Hugging 
 """
 
 import argparse
+import contextlib
 import functools
 import itertools
 import os
-import shutil
 import sys
 import threading
 import time
@@ -28,21 +28,24 @@ import pyarrow.parquet as pq
 import torch
 
 LENGTH, BATCH = 2048, 16
+ROWS = 8192
 SECONDS = 4.0
 
 
 def prepare(home: Path, folder: Path) -> None:
-    """The first shards of the same rows in each loader's own format."""
+    """The first of the same rows in each loader's own format."""
     import webdataset
     from datasets import Dataset
     from streaming import MDSWriter
 
-    shutil.copytree(folder, home / "parquet", ignore=lambda _, names: [name for name in names if name[0] == "."])
-    shards = sorted((home / "parquet").glob("*.parquet"))[:4]
+    (home / "parquet").mkdir()
+    shards = [home / "parquet" / "rows.parquet"]
+    first = pq.ParquetFile(min(folder.glob("*.parquet"))).iter_batches(batch_size=ROWS)
+    pq.write_table(pa.Table.from_batches([next(first)]), shards[0], row_group_size=1024)
     with MDSWriter(out=str(home / "mds"), columns={"tokens": f"ndarray:uint16:{LENGTH}"}, compression=None) as writer:
         for row in rows_of(shards):
             writer.write({"tokens": row})
-    with webdataset.ShardWriter(str(home / "rows-%05d.tar"), maxcount=8192, verbose=0) as sink:
+    with webdataset.ShardWriter(str(home / "rows-%05d.tar"), maxcount=2048, verbose=0) as sink:
         for number, row in enumerate(rows_of(shards)):
             sink.write({"__key__": f"{number:08}", "tokens.npy": row})
     Dataset.from_parquet([str(path) for path in shards], cache_dir=str(home / "cache")).save_to_disk(
@@ -113,8 +116,9 @@ def rows_of(shards: list[Path]) -> Iterable[np.ndarray]:
 
 def serve(folder: Path) -> str:
     """An HTTP server of `folder` in a thread-per-request process of its own; its address."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+    handler = functools.partial(_Ranges, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # loaders that stop hang up
     if os.fork() == 0:
         parent = os.getppid()
         threading.Thread(target=_end_with, args=[parent], daemon=True).start()
@@ -122,7 +126,31 @@ def serve(folder: Path) -> str:
     return f"http://127.0.0.1:{server.server_address[1]}"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Ranges(SimpleHTTPRequestHandler):
+    """Files and ranges of them, as any object store gives them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        size = path.stat().st_size
+        wanted = self.headers.get("Range")
+        first, _, last = (wanted or "bytes=0-").removeprefix("bytes=").partition("-")
+        begin, end = int(first), min(int(last or size - 1), size - 1)
+        self.send_response(206 if wanted else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(end - begin + 1))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {begin}-{end}/{size}")
+        self.end_headers()
+        with path.open("rb") as file, contextlib.suppress(ConnectionError):
+            self.connection.sendfile(file, begin, end - begin + 1)
+
+    def end_headers(self) -> None:
+        if self.command == "HEAD":
+            self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
     def log_message(self, *_: Any) -> None:
         """Nothing."""
 
