@@ -81,7 +81,9 @@ class Run:
             self._on_error(error)
             raise
         self._save()
-        self._wait_for_saver()
+        if failure := self._wait_for_saver():
+            self._end("failed", failure)
+            raise NymphError(f"{status}, but the last checkpoint is missing: {failure}")
         self._end(status, reason)
         return status
 
@@ -234,11 +236,13 @@ class Run:
         self._wait_for_saver()
         self._end("failed", f"{type(error).__name__}: {error}")
 
-    def _wait_for_saver(self) -> None:
+    def _wait_for_saver(self) -> str:
+        """Why the last checkpoint could not be written, or an empty string."""
         if self._saver is not None:
             self._saver.wait()
         if self._failed_save:
             self.alert("checkpoint", self._failed_save)
+        return self._failed_save
 
     def _announce(self) -> None:
         job, state = self.job, self.state

@@ -1,0 +1,45 @@
+"""A disk that fills during a checkpoint: a real one, of a megabyte."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nymph.errors import NymphError
+from nymph.training import checkpoint
+from nymph.training.events import EVENTS, read_events
+from nymph.training.loop import train
+
+from ..training.conftest import JobMaker, make_job  # noqa: F401, TID252
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", os.fspath(place)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield place
+    subprocess.run(["umount", "-l", os.fspath(place)], check=True)
+
+
+def test_training_says_so_keeps_what_it_has_and_can_go_on(make_job: JobMaker, small_disk: Path) -> None:  # noqa: F811
+    job = make_job(checkpoint_directory=os.fspath(small_disk / "checkpoints"), evaluation_every=0, checkpoint_every=2)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1_200_000))
+    with pytest.raises(NymphError, match=r"the last checkpoint is missing: .* needs [\d,]+ bytes, [\d,]+ are free"):
+        train(job)
+    alerts = [event for event in read_events(Path(job.run_directory) / EVENTS) if event["kind"] == "alert"]
+    assert "checkpoint" in {alert["rule"] for alert in alerts}
+    saved, reasons = checkpoint.newest_good(Path(job.checkpoint_directory))
+    assert not reasons
+    assert not list(Path(job.checkpoint_directory).glob(".part-*"))
+    ballast.unlink()
+    report = train(job)
+    assert (report.status, report.steps) == ("finished", 6)
+    assert report.resumed_from == (str(saved) if saved else None)
