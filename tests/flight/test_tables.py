@@ -75,13 +75,22 @@ def test_a_cut_cache_is_made_again(tmp_path: Path) -> None:
     assert sorted(ids(Table(folder).batches(TICKET))) == list(range(20))
 
 
-def test_old_caches_go_when_there_are_too_many_bytes(tmp_path: Path) -> None:
+def test_the_cache_of_older_content_goes(tmp_path: Path) -> None:
     folder = shards(tmp_path / "t", 20)
     old = Table(folder).cache_path
     write(folder / "part-000.parquet", training_rows(20, 500))
-    new = Table(folder, cache_limit=1)
+    new = Table(folder).cache_path
     assert not old.exists()
-    assert new.cache_path.exists()
+    assert new.exists()
+
+
+def test_the_longest_unused_caches_go_when_there_are_too_many_bytes(tmp_path: Path) -> None:
+    paths = [Table(shards(tmp_path / name, 20), tmp_path / "caches").cache_path for name in "abc"]
+    size = paths[0].stat().st_size
+    for age, path in enumerate(paths):
+        os.utime(path, (1000 - age, 1000 - age))
+    Table(shards(tmp_path / "d", 20), tmp_path / "caches", cache_limit=2 * size)
+    assert [path.exists() for path in paths] == [True, False, False]
 
 
 def test_a_table_of_words_is_streamed_in_file_order(tmp_path: Path) -> None:

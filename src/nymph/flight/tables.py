@@ -5,6 +5,7 @@ in file order, which keeps its memory flat and costs no disk, and can be neither
 A table is a snapshot: what was opened is what is served, whatever happens to the folder afterwards.
 """
 
+import glob
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,8 +30,9 @@ _POSITIONS = 16_384
 class Table:
     """The rows of `location`, a folder of Parquet shards with one schema or a single Parquet file.
 
-    The cache lies in `cache_folder`, by default `.arrow` beside the shards; older caches there go once it holds more
-    than `cache_limit` bytes. NymphError where there is no Parquet, a shard is damaged or the schemas differ.
+    The cache lies in `cache_folder`, by default `.arrow` beside the shards. This table's older caches go when a new one
+    is made, and the longest unused ones of all tables there once they take more than `cache_limit` bytes. NymphError
+    where there is no Parquet, a shard is damaged or the schemas differ.
     """
 
     def __init__(self, location: Path, cache_folder: Path | None = None, cache_limit: int | None = None) -> None:
@@ -40,8 +42,9 @@ class Table:
         beside = self.location.parent if self.location.is_file() else self.location
         self.cache_folder = cache_folder or beside / cache.FOLDER
         self.cached: pa.RecordBatch | None = None
+        self._name = self.location.resolve().name
         with cache.locked(self.cache_folder):
-            memory = self.cache_folder / f"{self.location.resolve().name}.digests.json"
+            memory = self.cache_folder / f"{self._name}.digests.json"
             self.fingerprint = content_key(self.shards, self.schema, memory)
             if layouts(self.schema) is not None and self.rows:
                 self.cached = self._cache(cache_limit)
@@ -53,7 +56,7 @@ class Table:
     @property
     def cache_path(self) -> Path:
         """Where the cache of this content lies, if it has one."""
-        return self.cache_folder / f"{self.fingerprint}.arrow"
+        return self.cache_folder / f"{self._name}.{self.fingerprint}.arrow"
 
     def stale(self) -> bool:
         """Whether a shard was added, removed or replaced since the table was opened."""
@@ -114,9 +117,16 @@ class Table:
             return None
         except OSError as error:
             raise NymphError(f"cannot write the Arrow cache of {self.location.name!r}: {error.strerror}") from None
+        self._forget_older()
         if limit is not None:
             cache.evict([self.cache_folder], limit, keep=[self.cache_path])
         return batch
+
+    def _forget_older(self) -> None:
+        """Remove this table's caches of other content; who has one mapped keeps it."""
+        for path in self.cache_folder.glob(f"{glob.escape(self._name)}.*.arrow"):
+            if path != self.cache_path and len(path.name) == len(self.cache_path.name):
+                path.unlink(missing_ok=True)
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         for shard in self.shards:
