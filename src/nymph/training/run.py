@@ -13,7 +13,7 @@ from nymph.flight.source import RowSource, open_source
 from nymph.model.multimodal import MultimodalModel
 from nymph.training.checkpoint import read_checkpoint
 from nymph.training.console import Progress
-from nymph.training.data import StepReader
+from nymph.training.data import StepReader, StepRows
 from nymph.training.devices import check_compile, memory_bytes, pick_precision
 from nymph.training.evaluation import evaluate
 from nymph.training.events import EventLog
@@ -33,6 +33,9 @@ from nymph.training.signals import Requests
 from nymph.training.state import TrainingState
 from nymph.training.step import Stepper, StepResult
 from nymph.training.world import World
+
+SMALLER_BATCHES = 4
+"""Times a step is tried, each after the first with micro-batches of half the rows."""
 
 
 class Run:
@@ -67,6 +70,7 @@ class Run:
         self._watch = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
         self._validation = open_source(job.validation_rows, **job.connection) if job.validation_rows else None
         self._source = source
+        self._pieces = job.gradient_accumulation
         self._reader = self._open_reader()
         self._saver = self._open_saver() if world.main else None
         self._failed_save = ""
@@ -103,11 +107,9 @@ class Run:
 
     def _step(self) -> None:
         state, begin = self.state, time.perf_counter()
-        rows, waited = self._reader.next()
         factor = learning_rate_factor(self.job.schedule, state.step, self.job.steps)
         rate = set_learning_rate(self.optimizer, factor)
-        torch.manual_seed(self.job.seed + state.step)
-        result = self._stepper(rows, self._monitor.judge)
+        rows, waited, result = self._update()
         state.step += 1
         state.cursor, state.validation_loss = rows.stop, None
         state.tokens += result.tokens
@@ -118,6 +120,32 @@ class Run:
         if state.step % self.job.log_every == 0 or state.step == self.job.steps:
             self._log_step(result, rate, speed, waited / seconds)
         self._check_health(result, (rows.start, rows.stop), speed, waited / seconds)
+
+    def _update(self) -> tuple[StepRows, float, StepResult]:
+        """Train on the next rows; where memory runs out, on the same rows in smaller micro-batches."""
+        for _ in range(SMALLER_BATCHES):
+            rows, waited = self._reader.next()
+            torch.manual_seed(self.job.seed + self.state.step)
+            try:
+                return rows, waited, self._stepper(rows, self._monitor.judge)
+            except torch.OutOfMemoryError as error:
+                largest = max(len(micro.batch["tokens"]) for micro in rows.micro)
+                if self.world.size > 1 or largest == 1:
+                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}") from None
+                self._shrink(largest)
+        raise NymphError(f"out of memory {SMALLER_BATCHES} times in a row; lower batch_rows or context_length")
+
+    def _shrink(self, largest: int) -> None:
+        """Begin the step again with twice as many micro-batches."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._pieces *= 2
+        self._reader.close()
+        self._reader = self._open_reader()
+        self.alert(
+            "out_of_memory", f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
+        )
 
     def _remember(self, result: StepResult) -> None:
         state = self.state
@@ -307,7 +335,8 @@ class Run:
 
     def _open_reader(self) -> StepReader:
         pin = self.world.device.type == "cuda"
-        return StepReader(self._source, self.job, self.state.cursor, self.world.rank, self.world.size, pin=pin)
+        world = self.world
+        return StepReader(self._source, self.job, self.state.cursor, world.rank, world.size, self._pieces, pin)
 
     def _open_saver(self) -> Saver:
         def tensors() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -1,0 +1,67 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nymph.errors import NymphError
+from nymph.training import step
+from nymph.training.events import EVENTS, read_events
+from nymph.training.job import Job
+from nymph.training.loop import train
+
+from .conftest import JobMaker
+
+
+def small_device(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """A device on which more than `rows` rows at once do not fit."""
+    compute = step.compute
+
+    def limited(model: Any, batch: Any, *rest: Any) -> Any:
+        if len(batch["tokens"]) > rows:
+            raise torch.OutOfMemoryError("tried to allocate 1 EiB")
+        return compute(model, batch, *rest)
+
+    monkeypatch.setattr(step, "compute", limited)
+
+
+def events(job: Job, kind: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(Path(job.run_directory) / EVENTS) if event["kind"] == kind]
+
+
+def test_smaller_micro_batches_give_the_same_losses(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_job()
+    quiet = {
+        "model": replace(config.model, modality_dropout=0.0),
+        "objectives": replace(config.objectives, mask_share=0.0, label_share=0.0),
+        "batch_rows": 8,
+    }
+    roomy, tight = make_job("roomy", **quiet), make_job("tight", **quiet)
+    train(roomy)
+    small_device(monkeypatch, rows=2)
+    assert train(tight).status == "finished"
+    losses = [[event["loss"] for event in events(job, "step")] for job in (roomy, tight)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    alerts = [event for event in events(tight, "alert") if event["rule"] == "out_of_memory"]
+    assert [alert["message"].split(":")[0] for alert in alerts] == [
+        "8 rows at once do not fit",
+        "4 rows at once do not fit",
+    ]
+
+
+def test_one_row_that_does_not_fit_is_an_error_with_its_size(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_device(monkeypatch, rows=0)
+    with pytest.raises(NymphError, match="out of memory with micro-batches of 1 rows: tried to allocate 1 EiB"):
+        train(make_job())
+
+
+def test_another_runtime_error_is_not_taken_for_it(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("inline_container.cc unexpected pos")
+
+    monkeypatch.setattr(step, "compute", broken)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        train(make_job())
