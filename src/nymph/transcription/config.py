@@ -35,7 +35,7 @@ class TranscriptionConfig(BaseModel):
     """Speech probability below which speech ends."""
     chunk_s: float = Field(default=30.0, ge=5, le=30)
     """Seconds; the longest piece of speech given to Whisper at once."""
-    block_s: float = Field(default=600.0, ge=60, le=3600)
+    block_s: float = Field(default=240.0, ge=60, le=3600)
     """Seconds of audio held in memory at a time; longer recordings are cut at a quiet moment."""
     alignment: str = "pocketsphinx"
     """Word times: `pocketsphinx` (English; `attention` elsewhere), `attention` (Whisper's own, faster and coarser),
