@@ -13,7 +13,7 @@ from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances
 from nymph.text.tokenizer import Tokenizer
 
-VERSION = 1
+VERSION = 2
 """Raised when the same utterances and options would give other rows than before."""
 
 
@@ -21,9 +21,9 @@ def pack_sequences(
     utterances: Utterances, frames: StoredItems, tokenizer: Tokenizer, options: ParquetOptions
 ) -> tuple[Work, Work, Work]:
     """Declare the rows of train, validation and test."""
-    chosen = options.model_dump(mode="json")
+    chosen = options.model_dump(mode="json", exclude={"workers"})
     key = fingerprint(VERSION, utterances.fingerprint, frames.fingerprint, tokenizer.fingerprint, chosen)
-    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key)
+    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key, workers=options.workers)
     train, validation, test = (
         whole("parquet", fingerprint(key, split), lambda split=split: partial(corpus.write, split))  # type: ignore[misc]
         for split in SPLITS

@@ -23,3 +23,5 @@ class ParquetOptions(BaseModel):
     """How documents share rows."""
     shards: ShardOptions = Field(default_factory=ShardOptions)
     """How rows are cut into files."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that make documents; the rows are the same for any number."""
