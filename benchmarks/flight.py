@@ -158,7 +158,7 @@ def read_rows(source: Any, shuffle: bool, batch_rows: int = 0, epoch: int = 0) -
     return rows
 
 
-def data_wait(address: str, seconds: float = 15.0, batch_rows: int = 16) -> float:
+def data_wait(address: str, seconds: float = 15.0, batch_rows: int = 64) -> float:
     """Share of its time that a consumer of half a million tokens a second waits; it keeps one core busy itself."""
     source, step, waited = open_source(address), batch_rows * LENGTH / CONSUMER_TOKENS_PER_SECOND, 0.0
     batches = source.batches(Ticket("any", batch_rows=batch_rows))
