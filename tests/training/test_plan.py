@@ -1,0 +1,59 @@
+from itertools import product
+
+import pytest
+
+from nymph.errors import NymphError
+from nymph.training.data import Lanes
+from nymph.training.plan import RankSpeed, plan_step, probe_rank
+
+from .conftest import JobMaker
+
+
+def rank(speed: float, memory: int = 1000, fixed: int = 100, row: int = 50) -> RankSpeed:
+    return RankSpeed("cuda:0", speed, fixed, row, memory)
+
+
+def test_rows_are_dealt_in_proportion_to_speed() -> None:
+    plan = plan_step([rank(30.0), rank(10.0), rank(20.0)], batch_rows=12)
+    assert plan.rows == (6, 2, 4)
+    assert plan.step_seconds == pytest.approx(0.2)
+    assert plan.efficiency == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("batch_rows", [3, 7, 11])
+def test_no_other_division_ends_sooner(batch_rows: int) -> None:
+    speeds = [7.0, 3.0, 1.5]
+    best = min(
+        max(rows / speed for rows, speed in zip(division, speeds, strict=True))
+        for division in product(range(1, batch_rows + 1), repeat=3)
+        if sum(division) == batch_rows
+    )
+    assert plan_step([rank(speed) for speed in speeds], batch_rows).step_seconds == pytest.approx(best)
+
+
+def test_the_smallest_card_sets_the_micro_batch_not_the_share() -> None:
+    plan = plan_step([rank(20.0, memory=10_000), rank(20.0, memory=300)], batch_rows=12)  # 3 rows fit the second
+    assert plan.rows == (6, 6)
+    assert plan.gradient_accumulation == 2
+
+
+def test_a_card_that_cannot_hold_one_row_is_named_with_its_size() -> None:
+    with pytest.raises(NymphError, match="cannot hold the model and one row"):
+        plan_step([rank(1.0), rank(1.0, memory=120)], batch_rows=4)
+
+
+def test_fewer_rows_than_ranks_is_refused() -> None:
+    with pytest.raises(NymphError, match="batch_rows 1 is less than one row for each of 2 ranks"):
+        plan_step([rank(1.0), rank(1.0)], batch_rows=1)
+
+
+def test_the_job_then_deals_the_rows_as_planned(make_job: JobMaker) -> None:
+    job = plan_step([rank(30.0), rank(10.0)], batch_rows=8).apply(make_job(batch_rows=8))
+    assert job.launch.ranks == 2
+    assert [len(Lanes.of(place, 2, job.launch.shares).mine) for place in range(2)] == [3, 1]
+
+
+def test_a_probe_measures_this_device(make_job: JobMaker) -> None:
+    speed = probe_rank(make_job(), "cpu", memory_bytes=1 << 34, probe_seconds=0.2)
+    assert speed.rows_per_second > 0
+    assert speed.largest_micro_batch >= 1
