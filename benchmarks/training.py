@@ -141,13 +141,11 @@ def loop_overhead(folder: Path, rows: str, rounds: int, steps: int) -> dict[str,
         with measured(plain):
             bare()
         job = make_job(folder, rows, f"whole-{number}", steps, checkpoint_every=steps)
-        before = time.process_time()
         train(job, Clock(clock := []))
         events, _ = trained_steps(job)
         share = (len(events) - 1) / len(events)
         whole.append(Cost((clock[-1][0] - clock[0][0]) / share, (clock[-1][1] - clock[0][1]) / share))
         waits.append(statistics.mean(event["data_wait"] for event in events[1:]))
-        del before
     return {
         "loop_overhead": median(whole, "wall") / median(plain, "wall") - 1,
         "loop_overhead_cpu": median(whole, "cpu") / median(plain, "cpu") - 1,

@@ -249,3 +249,16 @@ def test_the_module_runs_a_job_file(make_job: JobMaker, tmp_path: Path, capsys: 
     (tmp_path / "bad.json").write_text(json.dumps(make_job().to_dict() | {"step": 3}))
     assert main([str(tmp_path / "bad.json")]) == 1
     assert "did you mean 'steps'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_and_resumes_exactly(make_job: JobMaker, precision: str) -> None:
+    whole, broken = make_job("whole", precision=precision), make_job("broken", precision=precision)
+    report = train(whole)
+    with pytest.raises(ValueError, match="a bug"):
+        train(broken, StopAt(3, ValueError("a bug")))
+    train(broken)
+    assert report.status == "finished"
+    assert losses(broken) == losses(whole)
+    scaler = checkpoint.read_state(Path(str(report.checkpoint)))["scaler"]
+    assert bool(scaler) == (precision == "fp16")
