@@ -12,6 +12,8 @@ import argparse
 import json
 import math
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,16 +201,50 @@ def cache_ratio(length: int = 600) -> float:
     return held / formula
 
 
+def memory(lengths: tuple[int, ...] = (8192, 16384, 32768)) -> dict[str, float]:
+    """Growth of a fresh process over a checkpointed training step of `tiny`, over the memory model's figure."""
+    figures = {}
+    for length in lengths:
+        command = [sys.executable, __file__, "--step", str(length)]
+        mib = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        model = estimate(preset("tiny"), length).training_bytes / 2**20
+        print(f"memory    tiny at {length:7,} positions  {mib:8.0f} MiB, {model:8.0f} by the memory model")
+        figures[f"memory_vs_model_{length}"] = mib / model
+    return figures
+
+
+def measure_step(length: int) -> None:
+    """Print MiB by which this process grows over one training step of `tiny`."""
+    nymph_loss(MultimodalModel(preset("tiny")), torch.zeros(1, 128, dtype=torch.long)).backward()
+    before = _peak_mib()
+    model = MultimodalModel(preset("tiny"))
+    model.checkpoint_blocks()
+    side = Contender("nymph", model, nymph_loss, 1)
+    side.step(torch.randint(4096, (1, length)))
+    print(_peak_mib() - before)
+
+
+def _peak_mib() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, help="a text to learn; tinyshakespeare for nanoGPT's published figures")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["learning", "training", "decoding"])
+    parser.add_argument("--only", choices=["learning", "training", "decoding", "memory"])
+    parser.add_argument("--step", type=int, help="only print the memory growth of a step at this length")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    if options.step:
+        measure_step(options.step)
+        return
     figures: dict[str, float] = {}
+    if options.only in (None, "memory"):
+        figures |= memory()
     if options.only in (None, "decoding"):
         figures["decode_vs_transformers"] = decoding(options.rounds)
         figures["cache_bytes_vs_formula"] = cache_ratio()

@@ -8,7 +8,7 @@ from nymph.model.cross_entropy import chunked_cross_entropy
 
 @pytest.mark.parametrize("logits_at_once", [1, 200, 1 << 20])
 def test_chunks_equal_plain_cross_entropy(logits_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross_entropy, "_LOGITS", logits_at_once)
+    monkeypatch.setattr(cross_entropy, "LOGITS", logits_at_once)
     draw = torch.Generator().manual_seed(0)
     hidden, head = (torch.randn(n, 8, generator=draw).requires_grad_() for n in (23, 50))
     target, weight = torch.randint(50, (23,), generator=draw), torch.rand(23, generator=draw)

@@ -13,21 +13,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nymph.errors import NymphError
 from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.kernels import attend
 from nymph.model.layers import RMSNorm
 from nymph.model.packing import Layout
-from nymph.model.rope import turn
+from nymph.model.ring import Ring, RingLatentAttention, windowed_halo
+from nymph.model.rope import Rotation, turn
 
 
 class Place(NamedTuple):
-    """Where positions are: `rotation` for RoPE, `layout` of documents, and `positions` for a cache to keep."""
+    """Where positions are, as far as a layer needs to know."""
 
-    rotation: tuple[Tensor, Tensor]
     layout: Layout | None
+    """Documents of whole rows; None for one new position a row."""
     positions: Tensor
+    """Where a cache keeps the positions [B, T]."""
     cache: Cache | None = None
+    ring: Ring | None = None
+    """Ranks that a row is cut over."""
+    rotation: Rotation = ()
+    """Cosines and sines for RoPE."""
 
 
 class LatentAttention(nn.Module):
@@ -58,10 +65,27 @@ class LatentAttention(nn.Module):
             return self._step(nope, rope, (torch.cat((latent, key), dim=-1),), place)
         if place.cache:
             place.cache.fill(self.layer, (torch.cat((latent, key), dim=-1),), place.positions)
-        keys, values = self.latent_up(latent).unflatten(-1, (self.heads, -1)).split((self.nope, self.value), dim=-1)
-        keys = torch.cat((keys, key.unsqueeze(2).expand(-1, -1, self.heads, -1)), dim=-1)
-        out = attend(torch.cat((nope, rope), dim=-1), keys, values, place.layout, self.window, self.scale)
+        query = torch.cat((nope, rope), dim=-1)
+        if place.ring:
+            out = self._over_ranks(query, torch.cat((latent, key), dim=-1), place.ring)
+        else:
+            out = attend(query, *self._expanded(latent, key), place.layout, self.window, self.scale)
         return self.output(out.flatten(2))
+
+    def _expanded(self, latent: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self.latent_up(latent).unflatten(-1, (self.heads, -1)).split((self.nope, self.value), dim=-1)
+        return torch.cat((keys, key.unsqueeze(2).expand(-1, -1, self.heads, -1)), dim=-1), values
+
+    def _over_ranks(self, query: Tensor, latents: Tensor, ring: Ring) -> Tensor:
+        """Attention of this rank's queries to all ranks' positions: round the ring, or to the rank before's last."""
+        if self.window is None:
+            widths = (self.latent, self.nope, self.value)
+            return RingLatentAttention.apply(query, latents, self.latent_up.weight, widths, self.scale, ring)
+        seen, layout = windowed_halo(latents, self.window, ring)
+        before = self.window - 1
+        padded = F.pad(query, (0, 0, 0, 0, before, 0))
+        keys, values = self._expanded(*seen.split((self.latent, self.rope), dim=-1))
+        return attend(padded, keys, values, layout, self.window, self.scale)[:, before:]
 
     def _step(self, nope: Tensor, rope: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
         """One position a row: all heads read the same cached latents, as so many queries of one head."""
@@ -103,6 +127,8 @@ class GroupedAttention(nn.Module):
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
+        if place.ring:
+            raise NymphError("context parallelism passes latents: it needs attention type 'mla', got 'gqa' or 'mha'")
         heads = self.query_key_value(x).unflatten(-1, (self.heads + 2 * self.groups, -1))
         query, key, value = heads.split((self.heads, self.groups, self.groups), dim=2)
         if hasattr(self, "query_norm"):

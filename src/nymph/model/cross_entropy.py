@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_LOGITS = 1 << 23
+LOGITS = 1 << 23
 """Logits held at once: 32 MiB of float32."""
 
 
@@ -32,7 +32,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         train = any(ctx.needs_input_grad)
         hidden_gradient = torch.empty_like(hidden) if train else None
         head_gradient = torch.zeros_like(head, dtype=torch.float32) if train else None
-        for rows in torch.arange(len(hidden)).split(max(1, _LOGITS // len(head))):
+        for rows in torch.arange(len(hidden)).split(max(1, LOGITS // len(head))):
             part = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
             logits = (hidden[part] @ head.T).float()
             losses, hits, error = _losses(logits, target[part], weight[part], train)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from nymph.model.config import ModelConfig
+from nymph.model.cross_entropy import LOGITS
 from nymph.model.multimodal import MultimodalModel
+from nymph.model.transformer import PIECE
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,19 @@ def _attention_flops(config: ModelConfig, length: int, window: int | None) -> in
 
 
 def _activation_bytes(config: ModelConfig, length: int, checkpointing: bool) -> int:
-    """float32 numbers kept for the backward pass: block inputs with checkpointing, about everything without."""
+    """float32 numbers alive at the worst moment of the backward pass.
+
+    With checkpointing: the inputs of both halves of every block, what surrounds the blocks, four buffers of a chunk of
+    logits, and the inside of one half, the feed-forward's piece by piece. Without: the inside of all.
+    """
     value = config.attention.value or config.head_width
-    heads = config.attention.heads * (2 * config.head_width + 2 * value)
-    inside = 4 * config.width + heads + 4 * config.feed_forward_width + cache_width(config)
-    kept = config.layers * config.width + inside if checkpointing else config.layers * inside
-    return 4 * length * (kept + 2 * config.width)
+    attention = 2 * config.attention.heads * (3 * config.head_width + value) + cache_width(config) + 2 * config.width
+    feed = 2 * config.width + 5 * config.feed_forward_width
+    if not checkpointing:
+        return 4 * length * (config.layers * (attention // 2 + feed) + 3 * config.width)
+    kept = 4 * length * config.width * (2 * config.layers + 8)
+    logits = 16 * min(LOGITS, length * config.vocabulary_size)
+    return kept + logits + 4 * max(length * attention, min(length, PIECE) * 2 * feed)
 
 
 def table(itemsize: int = 2) -> str:

@@ -29,7 +29,8 @@ Kernel = Literal["banded", "flash", "efficient", "dense"]
 def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
     """Causal attention within each document, to at most `window` positions back (the query's own included).
 
-    q [B, T, H, K], k [B, T, G, K], v [B, T, G, V] with G dividing H -> [B, T, H, V] in q's dtype; what stands at padding means nothing.
+    q [B, T, H, K], k [B, T, G, K], v [B, T, G, V] with G dividing H -> [B, T, H, V] in q's dtype. What stands at
+    padding means nothing.
     """
     capability = torch.cuda.get_device_capability(q.device) if q.is_cuda else None
     kernel, reason = choose(q.device.type, capability, q.dtype, max(q.shape[-1], v.shape[-1]))

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from nymph.model.config import RopeConfig
 
+Rotation = tuple[Tensor, ...]
+"""Cosines and sines [B, T, R / 2] of positions."""
 
-def rotation(position: Tensor, width: int, config: RopeConfig, windowed: bool) -> tuple[Tensor, Tensor]:
+
+def rotation(position: Tensor, width: int, config: RopeConfig, windowed: bool) -> Rotation:
     """Cosines and sines [B, T, width / 2] for positions [B, T]; windowed layers are never scaled."""
     frequency = torch.tensor(_frequencies(width, config, windowed), device=position.device)
     angle = position.unsqueeze(-1).float() * frequency
@@ -22,7 +25,7 @@ def rotation(position: Tensor, width: int, config: RopeConfig, windowed: bool) -
     return angle.cos() * magnitude, angle.sin() * magnitude
 
 
-def turn(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def turn(x: Tensor, rotation: Rotation) -> Tensor:
     """Turn heads x [B, T, H, R] by the angles of `rotation` ([B, T, R / 2] each); keeps x's dtype."""
     cosine, sine = (part.unsqueeze(-2).to(x.dtype) for part in rotation)
     first, second = x.chunk(2, dim=-1)

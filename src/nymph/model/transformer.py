@@ -1,12 +1,13 @@
 """CustomTransformer: pre-norm blocks of attention and SwiGLU over features [B, T, D].
 
 It knows nothing of modalities or vocabularies. Rotations and the layout of documents are worked out once and shared by
-all layers. Gradient checkpointing trades a second forward pass of each block for its activations; with `offload` the
-blocks' inputs wait in host memory.
+all layers. Gradient checkpointing trades a second forward pass of each block for its activations: it keeps the inputs
+of both halves, and goes through the wide feed-forward piece by piece, so that at 262,144 positions its hidden features
+are never there at once. With `offload` what is kept waits in host memory.
 """
 
 import math
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,11 @@ from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.layers import RMSNorm, SwiGLU
 from nymph.model.packing import Layout, positions_of
-from nymph.model.rope import rotation
+from nymph.model.ring import Ring
+from nymph.model.rope import Rotation, rotation
+
+PIECE = 8192
+"""Positions that go through a feed-forward at once under gradient checkpointing."""
 
 
 class Block(nn.Module):
@@ -33,7 +38,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
-        x = x + self.attention(self.attention_norm(x), place)
+        return self.feed(self.look(x, place))
+
+    def look(self, x: Tensor, place: Place) -> Tensor:
+        """The attention half."""
+        return x + self.attention(self.attention_norm(x), place)
+
+    def feed(self, x: Tensor) -> Tensor:
+        """The feed-forward half; it treats each position alone."""
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -62,34 +74,39 @@ class CustomTransformer(nn.Module):
             one = torch.ones(rows, length, dtype=torch.long, device=x.device)
             position = positions_of(one if document is None else document)
         kept = position if document is None else torch.where(document > 0, position, -1)
-        return self._run(x, layout, position, kept, cache)
+        return self._run(x, position, Place(layout, kept, cache))
+
+    def over_ranks(self, x: Tensor, ring: Ring) -> Tensor:
+        """This rank's positions of rows cut over a ring of ranks: x [B, S, D] -> [B, S, D], S the same on each rank.
+
+        One document a row, mla only. Every rank then holds its share of the gradients: sum them.
+        """
+        rows, length = x.shape[:2]
+        position = (torch.arange(length, device=x.device) + ring.rank * length).expand(rows, length)
+        return self._run(x, position, Place(Layout.whole(rows, length), position, ring=ring))
 
     def step(self, x: Tensor, position: Tensor, cache: Cache) -> Tensor:
         """The next position of each row: x [B, 1, D] at position [B, 1] -> [B, 1, D], against a filled cache."""
-        return self._run(x, None, position, position, cache)
+        return self._run(x, position, Place(None, position, cache))
 
-    def _run(self, x: Tensor, layout: Layout | None, position: Tensor, kept: Tensor, cache: Cache | None) -> Tensor:
-        places = {
-            windowed: Place(self._rotation(position, windowed), layout, kept, cache) for windowed in (True, False)
-        }
+    def _run(self, x: Tensor, position: Tensor, place: Place) -> Tensor:
+        places = {windowed: place._replace(rotation=self._rotation(position, windowed)) for windowed in (True, False)}
         for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             x = self._block(block, x, places[self.config.window_of(layer) is not None])
         return self.norm(x)
 
-    def _rotation(self, position: Tensor, windowed: bool) -> tuple[Tensor, Tensor]:
+    def _rotation(self, position: Tensor, windowed: bool) -> Rotation:
         attention = self.config.attention
         return rotation(position, attention.rope or self.config.head_width, self.config.rope, windowed)
 
-    def _block(self, block: nn.Module, x: Tensor, place: Place) -> Tensor:
+    def _block(self, block: Block, x: Tensor, place: Place) -> Tensor:
         if not (self.checkpointing and torch.is_grad_enabled()):
             return block(x, place)
-        keep: Any = (
-            save_on_cpu(pin_memory=x.is_cuda)
-            if self.offload
-            else torch.autograd.graph.saved_tensors_hooks(_same, _same)
-        )
-        with keep:
-            return checkpoint(block, x, place, use_reentrant=False)
+        with save_on_cpu(pin_memory=x.is_cuda) if self.offload else nullcontext():
+            x = checkpoint(block.look, x, place, use_reentrant=False)
+            pieces = x.split(PIECE, dim=1)
+            return torch.cat([checkpoint(block.feed, piece, use_reentrant=False) for piece in pieces], dim=1)
 
     def _initialise(self) -> None:
         deviation = self.config.initial_deviation
@@ -98,7 +115,3 @@ class CustomTransformer(nn.Module):
                 residual = name.endswith(("output.weight", "down.weight")) and "_down" not in name
                 scale = 1 / math.sqrt(2 * self.config.layers) if residual else 1.0
                 nn.init.normal_(parameter, std=deviation * scale)
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
