@@ -63,7 +63,7 @@ class TrainingBar:
 
     def message(self, text: str) -> None:
         """A sentence above the bar."""
-        console().print(f"  {text}", markup=False, style="dim")
+        console().print(f"  {text}", markup=False, style="dim", soft_wrap=True)
 
     def end(self, text: str) -> None:
         """Why training ended."""

@@ -12,13 +12,9 @@ from nymph.pipelines.training.options import TrainingOptions
 
 
 def test_a_user_error_deep_in_the_chain_is_what_is_shown() -> None:
-    try:
-        try:
-            raise NymphError("the server\nis down")
-        except NymphError as cause:
-            raise DatasetError("Failed while loading") from cause
-    except DatasetError as error:
-        assert explain(error) == "the server is down"
+    error = DatasetError("Failed while loading")
+    error.__cause__ = NymphError("the server\nis down")
+    assert explain(error) == "the server is down"
 
 
 def test_an_error_nobody_expected_is_not_hidden() -> None:

@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for
 
 from nymph.training.events import read_events
-from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
 
@@ -100,4 +100,4 @@ def test_killed_training_continues_from_the_last_checkpoint(tmp_path: Path, base
     assert again.code == 0, again.output
     assert "continued from step-" in again.output or "already finished" in again.output
     steps = [event["step"] for event in read_events(running / "events.jsonl") if event["kind"] == "resume"]
-    assert steps and steps[0] >= 3
+    assert steps[0] >= 3

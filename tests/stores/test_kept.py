@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nymph.files import atomic_file
+from nymph.files import atomic_directory, atomic_file
 from nymph.stages import whole
 from nymph.stores.kept import kept_fingerprint, record_path, save_kept
 
@@ -39,6 +39,19 @@ def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     keep(tmp_path / "a", "1")
     record_path(tmp_path / "a").write_text("{")
     assert keep(tmp_path / "a", "1") == (1, 0)
+
+
+def test_a_cache_inside_a_folder_does_not_count(tmp_path: Path) -> None:
+    def write(target: Path, value: str) -> None:
+        with atomic_directory(target) as part:
+            (part / "rows").write_text(value)
+
+    for expected in ((1, 0), (0, 1)):
+        work = whole("stage", "1", lambda: "rows")
+        save_kept(tmp_path / "table", work, write)
+        (tmp_path / "table" / ".arrow").mkdir(exist_ok=True)
+        (tmp_path / "table" / ".arrow" / "cache").write_text(str(expected))
+        assert (work.tally.made, work.tally.reused) == expected
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:

@@ -82,7 +82,10 @@ class TrackingHook:
         _warn_if_unreachable(self._journal.start.tracking_uri)
         command = [sys.executable, "-m", "nymph.tracking", "follow", str(self._journal.folder)]
         # A session of its own: Ctrl-C in the terminal must stop the run, not the process that reports it.
-        self._follower = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+        with open(self._journal.folder / "follower.log", "ab") as log:
+            self._follower = subprocess.Popen(
+                command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         atexit.register(self._close, "KILLED", "interrupted")
         _exit_on_sigterm()
 

@@ -58,8 +58,9 @@ def record_path(path: Path) -> Path:
 
 
 def content_digest(path: Path) -> str:
-    """A digest of a file's bytes, or of the names and bytes of a folder's files."""
+    """A digest of a file's bytes, or of the names and bytes of a folder's files but for hidden ones, which are caches."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return fingerprint([[str(file.relative_to(path)), sha256_file(file)] for file in files])
+        names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        seen = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+        return fingerprint([[str(name), sha256_file(path / name)] for name in seen])
     return sha256_file(path)

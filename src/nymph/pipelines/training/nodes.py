@@ -67,17 +67,18 @@ def describe(job: Job, report: Report) -> dict[str, Any]:
 
 def summary(job: Job, report: Report) -> list[str]:
     """Losses at start and end, and where the checkpoint is."""
-    state = {
-        "already_finished": "already finished; raise training.steps or set training.resume=none to train more",
-        "finished": "finished",
-    }.get(report.status, report.status)
-    resumed = f", continued from {Path(report.resumed_from).name}" if report.resumed_from else ""
     return [
-        f"run {job.run}: {state} at step {report.steps} of {job.steps}{resumed}",
+        f"run {job.run}: {report.status.replace('_', ' ')} at step {report.steps} of {job.steps}{_hint(report)}",
         f"training loss {_change(report.first_training_loss, report.last_training_loss)}",
         f"validation loss {_change(report.first_validation_loss, report.last_validation_loss)}",
         f"checkpoint {report.checkpoint}",
     ]
+
+
+def _hint(report: Report) -> str:
+    if report.status == "already_finished":
+        return "; raise training.steps, or set training.resume=none, to train more"
+    return f", continued from {Path(report.resumed_from).name}" if report.resumed_from else ""
 
 
 def _change(first: float | None, last: float | None) -> str:
