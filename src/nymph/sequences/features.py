@@ -1,7 +1,7 @@
 """Frames to the features of positions: mel patches and prosody over spans of time, standardised.
 
-Audio positions take 8 consecutive frames (80 ms). A text token takes 8 frames spread over its span, whatever its
-length: the shape of its sound survives, its duration does not (the rate and the span's times carry that).
+A position takes 8 frames spread over its span, whatever its length: the shape of its sound survives, its duration
+does not (the rate and the span's times carry that). Audio positions without units span just 8 frames, 80 ms.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from nymph.sequences.statistics import FeatureStatistics, frame_matrix, frame_pr
 
 _LIMIT = 10.0
 """Standardised values beyond this many deviations are clipped; also keeps digital silence inside float16."""
+_OFFSETS = (np.arange(FRAMES_PER_PATCH) + 0.5) / FRAMES_PER_PATCH
 
 
 class SpanFeatures:
@@ -28,13 +29,19 @@ class SpanFeatures:
         self.first_frame = first_frame
         self.frames = len(self._mel)
 
-    def patches(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float32]]:
-        """Every 80 ms: mel patch [k,640], prosody [k,4] and its seconds [k,2]; the end is padded by its last frame."""
-        index = _patch_frames(self.frames)
-        count = len(index)
-        edges = np.minimum(np.arange(count + 1) * FRAMES_PER_PATCH, self.frames)
-        seconds = (self.first_frame + np.stack([edges[:-1], edges[1:]], 1)) * SECONDS_PER_FRAME
-        return self._mel[index].reshape(count, PATCH), self._means(edges[:-1], edges[1:]), seconds.astype(np.float32)
+    def patches(
+        self, edges: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float32]]:
+        """Consecutive sounds: mel patch [k,640], prosody [k,4] and seconds [k,2] of each.
+
+        `edges` [k+1] are their frames, by default every 80 ms; a patch takes 8 frames spread over its sound. Beyond
+        the end the last frame stands in.
+        """
+        cuts = patch_edges(self.frames) if edges is None else edges
+        audio = self._mel[np.minimum(_spread(cuts[:-1], cuts[1:]), self.frames - 1)].reshape(-1, PATCH)
+        inside = np.minimum(cuts, self.frames)
+        seconds = (self.first_frame + np.stack([inside[:-1], inside[1:]], 1)) * SECONDS_PER_FRAME
+        return audio, self._means(inside[:-1], inside[1:]), seconds.astype(np.float32)
 
     def spans(self, seconds: NDArray[np.float32]) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16]]:
         """For spans of seconds [n,2]: patches [k,640], the spans [k] that have one, and prosody [n,4].
@@ -49,9 +56,7 @@ class SpanFeatures:
         inside = stop > start
         known, start, stop = known[inside], start[inside], stop[inside]
         prosody[known] = self._means(start, stop)
-        offsets = (np.arange(FRAMES_PER_PATCH) + 0.5) / FRAMES_PER_PATCH
-        index = start[:, None] + ((stop - start)[:, None] * offsets).astype(np.int64)
-        return self._mel[index].reshape(-1, FRAMES_PER_PATCH * MEL_BINS), known, prosody
+        return self._mel[_spread(start, stop)].reshape(-1, PATCH), known, prosody
 
     def _means(self, start: NDArray[Any], stop: NDArray[Any]) -> NDArray[np.float16]:
         count = self._counts[stop] - self._counts[start]
@@ -59,16 +64,21 @@ class SpanFeatures:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float16)
 
 
-def patch_means(table: pa.Table) -> NDArray[np.float32]:
-    """The mean log-mel spectrum, as it was measured, of every 80 ms of frames [k,80]."""
+def patch_edges(frames: int, length: int = FRAMES_PER_PATCH) -> NDArray[np.int64]:
+    """The first frame of each patch of `length` frames, and the end of the last, which may lie beyond the frames."""
+    return np.arange(-(-frames // length) + 1) * length
+
+
+def patch_means(table: pa.Table, length: int = FRAMES_PER_PATCH) -> NDArray[np.float32]:
+    """The mean log-mel spectrum, as it was measured, of every `length` frames [k,80]."""
     mel = frame_matrix(table)
-    return mel[_patch_frames(len(mel))].mean(1)
+    index = np.minimum(np.arange(patch_edges(len(mel), length)[-1]), len(mel) - 1)
+    return mel[index].reshape(-1, length, MEL_BINS).mean(1)
 
 
-def _patch_frames(frames: int) -> NDArray[np.int64]:
-    """The frames of each patch [k,8]; the last frame stands in for those beyond the end."""
-    count = -(-frames // FRAMES_PER_PATCH)
-    return np.minimum(np.arange(count * FRAMES_PER_PATCH), frames - 1).reshape(count, FRAMES_PER_PATCH)
+def _spread(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """8 frames evenly from each span [k,8]; the frames themselves where a span has just 8."""
+    return start[:, None] + ((stop - start)[:, None] * _OFFSETS).astype(np.int64)
 
 
 def _standardised_prosody(table: pa.Table, rate: float | None, statistics: FeatureStatistics) -> NDArray[np.float64]:

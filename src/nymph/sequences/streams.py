@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nymph.errors import NymphError
 from nymph.sequences.alignment import token_seconds, token_words
 from nymph.sequences.document import ABSENT, Segment
-from nymph.sequences.features import SpanFeatures, patch_means
+from nymph.sequences.features import SpanFeatures
 from nymph.sequences.schema import SECONDS_PER_FRAME, Modality
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.tasks import Feature, Stream
@@ -48,8 +48,8 @@ class Units(Protocol):
     def size(self) -> int:
         """How many there are."""
 
-    def __call__(self, means: NDArray[np.float32], /) -> NDArray[np.int64]:
-        """A unit for each patch [k], from its mean log-mel [k,80]."""
+    def __call__(self, table: pa.Table, /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The units [k] of a table of frames, and the frames where they begin and end [k+1]."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,15 @@ class UtteranceStreams:
 
     @cached_property
     def _patches(self) -> tuple[Segment, NDArray[np.float32]] | None:
-        """All mel patches as one audio segment and their seconds. Units are targets, placeholders are not."""
-        if self._features is None:
+        """All sound as one audio segment and its seconds. Units are targets, placeholders are not."""
+        if self._features is None or self._table is None:
             return None
-        audio, prosody, seconds = self._features.patches()
+        units, edges = (None, None) if self._tools.units is None else self._tools.units(self._table)
+        audio, prosody, seconds = self._features.patches(edges)
         segment = Segment(
-            tokens=self._audio_tokens(len(audio)),
+            tokens=self._audio_tokens(units, len(audio)),
             modality=Modality.AUDIO,
-            weight=0.0 if self._tools.units is None else 1.0,
+            weight=0.0 if units is None else 1.0,
             sentiment=self._sentiment,
             speaker=self._speaker,
             prosody=prosody,
@@ -142,11 +143,10 @@ class UtteranceStreams:
         )
         return segment, seconds
 
-    def _audio_tokens(self, count: int) -> NDArray[np.int64]:
-        """An audio unit for each patch, or the placeholder where no units were learned."""
-        if self._tools.units is None or self._table is None:
+    def _audio_tokens(self, units: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
+        """The tokens of units, or the placeholder where none were learned."""
+        if units is None:
             return np.full(count, self._tokenizer.id(AUDIO))
-        units = self._tools.units(patch_means(self._table))
         return self._tokenizer.id(unit_token(0)) + units
 
     def _controls(self, ids: list[int]) -> list[Segment]:

@@ -1,10 +1,12 @@
-"""Audio units: a k-means codebook over 80 ms of log-mel, so that sound can be predicted like words.
+"""Audio units: a k-means codebook over the log-mel of short sounds, so that sound can be predicted like words.
 
-12.5 units a second, one for each mel patch, of the patch's mean spectrum: coarse, speaker-dependent and free of any
-pretrained model. The codebook carries its own standardisation and lives beside `tokenizer.json`.
-Legend: k patches, U units.
+12.5 or 25 units a second, of the mean spectrum of 80 or 40 ms: coarse, speaker-dependent and free of any pretrained
+model. With run lengths, a sound that goes on is one unit: sequences shrink, and how long it went on is not learned
+(GSLM, https://arxiv.org/abs/2102.01192, does the same). The codebook carries its own standardisation and lives beside
+`tokenizer.json`. Legend: k patches, U units.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nymph.errors import NymphError
-from nymph.sequences.features import patch_means
+from nymph.files import fingerprint
+from nymph.sequences.features import patch_edges, patch_means
+from nymph.sequences.schema import MEL_BINS
 
-CODEBOOK = "audio_units.safetensors"
-"""Name of the codebook beside tokenizer.json."""
+FRAMES_PER_UNIT = {12.5: 8, 25.0: 4}
+"""10 ms frames that a unit stands for, by units a second."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +32,68 @@ class UnitOptions:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     units: int = 0
-    """Units to learn; 0 is none."""
+    """Units to learn; 0 is none: audio positions hold `<|audio|>` and are learned as mel patches alone."""
+    per_second: float = 12.5
+    """12.5 or 25 units a second."""
+    run_length: bool = False
+    """Equal units in a row become one."""
     maximum_patches: int = 200_000
-    """Patches kept for fitting, drawn evenly from the corpus; 200,000 are 4.4 hours and 64 MB."""
+    """Sounds kept for fitting, drawn evenly from the corpus; 200,000 of 80 ms are 4.4 hours and 64 MB."""
     seed: int = 0
     """Of the draw and of the first centres."""
 
+    def __post_init__(self) -> None:
+        if self.per_second not in FRAMES_PER_UNIT:
+            raise NymphError(f"audio units per_second: expected 12.5 or 25, got {self.per_second}")
+        if not 0 <= self.units <= self.maximum_patches:
+            raise NymphError(f"audio units: expected 0 to maximum_patches ({self.maximum_patches}), got {self.units}")
 
+    @property
+    def frames(self) -> int:
+        """10 ms frames of a unit."""
+        return FRAMES_PER_UNIT[self.per_second]
+
+
+@dataclass(frozen=True, eq=False)
 class Codebook:
-    """Centres in standardised mean log-mel; calling it gives the nearest centre of each patch."""
+    """Calling it with frames gives the nearest centre of each short sound. It may have no units at all."""
 
-    def __init__(self, centres: NDArray[np.float32], mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> None:
-        """`centres` [U,80], `mean` and `deviation` [80]."""
-        self.centres, self.mean, self.deviation = centres, mean, deviation
-        self._half_norms = (centres**2).sum(1) / 2
+    centres: NDArray[np.float32]
+    """Standardised mean log-mel [U,80]."""
+    mean: NDArray[np.float32]
+    """Of the corpus [80]."""
+    deviation: NDArray[np.float32]
+    """Of the corpus [80]."""
+    frames: int = 8
+    """10 ms frames of a unit."""
+    run_length: bool = False
+    """Equal units in a row become one."""
+
+    @classmethod
+    def empty(cls) -> "Codebook":
+        """A codebook of no units."""
+        return cls(np.zeros((0, MEL_BINS), np.float32), *np.zeros((2, MEL_BINS), np.float32))
 
     @property
     def size(self) -> int:
         """U."""
         return len(self.centres)
 
-    def __call__(self, means: NDArray[np.float32], /) -> NDArray[np.int64]:
-        """The unit of each patch [k], from its mean log-mel spectrum [k,80]."""
-        values = (means - self.mean) / self.deviation
-        return np.argmax(values @ self.centres.T - self._half_norms, axis=1)
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that stand for every value and rule."""
+        values = b"".join(array.tobytes() for array in (self.centres, self.mean, self.deviation))
+        return fingerprint(self.frames, self.run_length, hashlib.sha256(values).hexdigest())
+
+    def __call__(self, table: pa.Table, /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The units [k] of a table of frames, and the frames where they begin and end [k+1]."""
+        values = (patch_means(table, self.frames) - self.mean) / self.deviation
+        units = np.argmax(values @ self.centres.T - (self.centres**2).sum(1) / 2, axis=1)
+        edges = patch_edges(table.num_rows, self.frames)
+        if not self.run_length:
+            return units, edges
+        first = np.flatnonzero(np.diff(units, prepend=-1))
+        return units[first], np.append(edges[first], edges[-1])
 
     def save(self, path: Path) -> None:
         """Write the codebook atomically."""
@@ -60,40 +102,48 @@ class Codebook:
         from nymph.tensors import save_tensors
 
         values = {"centres": self.centres, "mean": self.mean, "deviation": self.deviation}
-        save_tensors(path, {name: torch.from_numpy(value) for name, value in values.items()})
+        rules = {"frames": str(self.frames), "run_length": str(self.run_length)}
+        save_tensors(path, {name: torch.from_numpy(value) for name, value in values.items()}, rules)
 
     @classmethod
     def load(cls, path: Path) -> "Codebook":
         """The codebook that `save` wrote; NymphError where it is missing or damaged."""
-        from nymph.tensors import load_tensors
+        from nymph.tensors import load_tensors, read_metadata
 
         stored = {name: tensor.numpy().copy() for name, tensor in load_tensors(path).items()}
-        return cls(stored["centres"], stored["mean"], stored["deviation"])
+        rules = read_metadata(path)
+        try:
+            arrays = (stored["centres"], stored["mean"], stored["deviation"])
+            return cls(*arrays, int(rules["frames"]), rules["run_length"] == "True")
+        except (KeyError, ValueError) as error:
+            raise NymphError(f"{path}: not a codebook of audio units ({error}); run the tokenizer pipeline") from error
 
 
 def fit_codebook(tables: Iterable[pa.Table], options: UnitOptions) -> Codebook:
     """Learn units from frame tables in one pass over a stream, by mini-batch k-means on an even sample of it."""
     from sklearn.cluster import MiniBatchKMeans
 
+    if not options.units:
+        return Codebook.empty()
     sample = _reservoir(tables, options)
     if len(sample) < options.units:
         raise NymphError(
-            f"{options.units} audio units need at least as many 80 ms patches, the corpus has {len(sample)}; "
-            "add recordings or set units to a smaller number (0 for none)"
+            f"{options.units} audio units need at least as many sounds of {options.frames * 10} ms, the corpus has "
+            f"{len(sample)}; add recordings or set units to a smaller number (0 for none)"
         )
     mean, deviation = sample.mean(0), np.maximum(sample.std(0), 1e-3)
     means = MiniBatchKMeans(options.units, random_state=options.seed, n_init=1, batch_size=4096)
     means.fit((sample - mean) / deviation)
-    return Codebook(means.cluster_centers_.astype(np.float32), mean, deviation)
+    return Codebook(means.cluster_centers_.astype(np.float32), mean, deviation, options.frames, options.run_length)
 
 
 def _reservoir(tables: Iterable[pa.Table], options: UnitOptions) -> NDArray[np.float32]:
     """An even sample of a stream of unknown length (Vitter's algorithm R, a table at a time)."""
     random = np.random.default_rng(options.seed)
-    kept = np.zeros((options.maximum_patches, 80), np.float32)
+    kept = np.zeros((options.maximum_patches, MEL_BINS), np.float32)
     seen = 0
     for table in tables:
-        for patch in patch_means(table):
+        for patch in patch_means(table, options.frames):
             place = seen if seen < len(kept) else int(random.integers(0, seen + 1))
             if place < len(kept):
                 kept[place] = patch
