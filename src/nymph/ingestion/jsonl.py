@@ -6,13 +6,14 @@ with a byte order mark, or split on U+2028.
 
 import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+
+from nymph.ingestion.failures import UNREADABLE, unreadable
 
 MAXIMUM_LINE = 64 * 1024 * 1024
 """Bytes; a longer line is quarantined without being parsed."""
@@ -43,8 +44,10 @@ def read_lines(path: Path, on_bad_line: OnBadLine) -> Iterator[Line]:
                 line = _parsed(number, raw, on_bad_line)
                 if line is not None:
                     yield line
-    except (EOFError, OSError, zlib.error) as error:
-        on_bad_line(number + 1, "truncated", f"expected more lines, the file ends in the middle: {error}")
+    except UNREADABLE as error:
+        cause = unreadable(error)
+        reason = cause.reason if number == 0 else "truncated"
+        on_bad_line(number + 1, reason, f"expected more lines, reading stops here: {cause}")
 
 
 def _parsed(number: int, raw: bytes, on_bad_line: OnBadLine) -> Line | None:
@@ -83,9 +86,10 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 def open_compressed(path: Path) -> IO[bytes]:
     """A binary stream of a plain, .gz or .zst file."""
-    if path.suffix == ".gz":
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
+    if suffix == ".zst":
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     return open(path, "rb")
 

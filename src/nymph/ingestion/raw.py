@@ -6,9 +6,10 @@ Names come from the folder's own listing or from JSONL lines, so a name that lea
 import importlib.util
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nymph.errors import NymphError
 from nymph.files import atomic_file
@@ -27,6 +28,8 @@ class RawFile:
     size: int
     """Bytes."""
     modified_ns: int
+    regular: bool = True
+    """False for links, pipes and folders that cannot be listed: named so that nothing is passed over silently."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,29 @@ class RawFolder:
     root: Path
 
     def files(self) -> Iterator[RawFile]:
-        """Regular files in sorted order; hidden files and folders are passed over, links are not followed."""
-        for folder, subfolders, names in os.walk(self.root):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(name for name in names if not name.startswith(".")):
-                path = Path(folder) / name
-                if path.is_symlink() or not path.is_file():
-                    continue
-                status = path.stat()
-                yield RawFile(self.source_of(path), path, status.st_size, status.st_mtime_ns)
+        """Everything below the root in sorted order but hidden files and folders. Links are not followed."""
+        unlisted: list[OSError] = []
+        for folder, subfolders, names in os.walk(self.root, onerror=unlisted.append):
+            linked = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
+            for name in sorted(name for name in names + linked if not name.startswith(".")):
+                yield self.file(Path(folder) / name)
+        for error in unlisted:
+            yield RawFile(self.source_of(Path(os.fsdecode(error.filename))), Path(error.filename), 0, 0, regular=False)
+
+    def file(self, path: Path) -> RawFile:
+        """A file of this folder; one that is gone by now is still named."""
+        try:
+            status = path.lstat()
+        except OSError:
+            return RawFile(self.source_of(path), path, 0, 0)
+        return RawFile(
+            self.source_of(path), path, status.st_size, status.st_mtime_ns, regular=stat.S_ISREG(status.st_mode)
+        )
 
     def source_of(self, path: Path) -> str:
         """The name of a file in this folder."""
-        return os.fsencode(path.relative_to(self.root).as_posix()).decode("utf-8", "backslashreplace")
+        return _escaped(path.relative_to(self.root).as_posix())
 
     def path_of(self, source: str) -> Path:
         """The file behind a name, inside this folder.
@@ -57,11 +70,26 @@ class RawFolder:
             NymphError: the name leads outside, or to nothing.
         """
         path = (self.root / source).resolve()
+        if "\\x" in source and not path.exists():
+            path = _undecodable(self.root, source)
         if not path.is_relative_to(self.root.resolve()):
             raise NymphError(f"{source!r}: expected a path inside {self.root}, got one that leaves it")
         if not path.is_file():
             raise NymphError(f"{source!r}: no such file under {self.root}")
         return path
+
+
+def _undecodable(root: Path, source: str) -> Path:
+    """The path whose name had bytes that are no UTF-8, which `source_of` escaped."""
+    path = root.resolve()
+    for part in PurePosixPath(source).parts:
+        names = os.listdir(path) if path.is_dir() else []
+        path /= next((name for name in names if _escaped(name) == part), part)
+    return path.resolve()
+
+
+def _escaped(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def offer_sample(root: Path) -> None:

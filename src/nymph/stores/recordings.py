@@ -22,6 +22,22 @@ from nymph.stages import Made, Work
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
+SEGMENTS = pa.list_(
+    pa.struct(
+        [
+            ("text", pa.string()),
+            ("start", pa.float64()),  # seconds
+            ("end", pa.float64()),
+            ("speaker", pa.string()),
+            (
+                "words",
+                pa.list_(pa.struct([("word", pa.string()), ("start", pa.float64()), ("end", pa.float64())])),
+            ),
+        ]
+    )
+)
+"""A transcript that came with a recording, as far as it knows times and speakers."""
+
 RECORDING_SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # 32 hex digits of the sha256 of the file's or the line's bytes
@@ -38,9 +54,13 @@ RECORDING_SCHEMA = pa.schema(
         ("language", pa.string()),
         ("text", pa.string()),  # a document's text, or a recording's given transcript
         ("messages", MESSAGES),  # a conversation
+        ("segments", SEGMENTS),  # a given transcript in pieces
+        ("given", pa.string()),  # stands for the given transcript: another one is another input
+        ("words", pa.int64()),  # of text or messages
+        ("speakers", pa.list_(pa.string())),  # whom a given transcript names
         ("file_key", pa.string()),  # size, modification time and options: unchanged means nothing is reread
     ],
-    metadata={"nymph.schema": "recordings/1"},
+    metadata={"nymph.schema": "recordings/2"},
 )
 
 
@@ -73,7 +93,7 @@ class Recordings:
     def units(self, *kinds: str) -> dict[str, list[dict[str, Any]]]:
         """Rows grouped by unit in the order of their sources, of equal contents only the first.
 
-        Texts and messages are left out, so that a large corpus fits in memory; `read_unit` gives them, and
+        Texts, messages and segments are left out, so that a large corpus fits in memory; `read_unit` gives them, and
         `has_text` says whether there are any.
         """
         seen: set[str] = set()
@@ -97,7 +117,7 @@ class Recordings:
 
 def _light(batch: pa.RecordBatch) -> pa.RecordBatch:
     has_text = pc.or_(pc.is_valid(batch["text"]), pc.is_valid(batch["messages"]))
-    return batch.drop_columns(["text", "messages"]).append_column("has_text", has_text)
+    return batch.drop_columns(["text", "messages", "segments"]).append_column("has_text", has_text)
 
 
 def save_recordings(filepath: Path, work: Work) -> None:

@@ -1,13 +1,12 @@
 """Segments of any unit in one schema: transcribed speech, given transcripts, documents and conversations."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
+from nymph.transcription.given import given_utterances
 from nymph.transcription.schema import WORD
-from nymph.transcription.timing import spread_words
 
 SEGMENT_SCHEMA = pa.schema(
     [
@@ -54,17 +53,8 @@ def _segments(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if row["kind"] == "chat":
         for index, message in enumerate(row["messages"]):
             yield {**common, "index": index, "role": message["role"], "text": message["content"]}
-        return
-    spoken = row["kind"] == "speech"
-    yield {
-        **common,
-        "index": 0,
-        "text": row["text"],
-        "start": 0.0 if spoken else None,
-        "end": row["duration_s"] if spoken else None,
-        "words": _spread(row["text"], row["duration_s"]) if spoken else None,
-    }
-
-
-def _spread(text: str, duration: float | None) -> list[dict[str, Any]]:
-    return [asdict(word) for word in spread_words(text, duration or 0.0)]
+    elif row["kind"] == "speech":
+        for index, said in enumerate(given_utterances(row["segments"], row["duration_s"])):
+            yield {**common, "index": index, **said}
+    else:
+        yield {**common, "index": 0, "text": row["text"]}

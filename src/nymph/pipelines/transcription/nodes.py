@@ -18,6 +18,9 @@ from nymph.transcription.segments import given_segments, spoken_segments
 VERSION = 1
 """Raised when the same recording and options would give other segments than before."""
 
+GIVEN_VERSION = 2
+"""Raised when the same given transcript, document or conversation would."""
+
 
 def transcribe_recordings(
     raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber]
@@ -36,8 +39,9 @@ def _is_spoken(rows: list[dict[str, Any]]) -> bool:
 
 
 def _key(rows: list[dict[str, Any]], transcriber: Lazy[Transcriber]) -> str:
-    identity = transcriber.identity if _is_spoken(rows) else "given"
-    return fingerprint(VERSION, [row["id"] for row in rows], identity)
+    if _is_spoken(rows):
+        return fingerprint(VERSION, [row["id"] for row in rows], transcriber.identity)
+    return fingerprint(GIVEN_VERSION, [[row["id"], row["given"]] for row in rows], "given")
 
 
 def _transcribe(

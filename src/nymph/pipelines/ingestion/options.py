@@ -1,0 +1,5 @@
+"""`params:ingestion`."""
+
+from nymph.ingestion.options import IngestionOptions
+
+__all__ = ["IngestionOptions"]
