@@ -1,11 +1,14 @@
 """Spans of sound and what they say, in one pass."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from nymph.audio.frames import frame_table
 from nymph.features.utterances import UTTERANCE_FEATURE_SCHEMA, cut_spans, describe_utterances
+from nymph.parquet import read_parquet, write_parquet
 
 RATE = 16_000
 
@@ -51,6 +54,13 @@ def test_a_voiced_utterance_has_pitch_a_vector_and_its_frames() -> None:
     assert len(first["speaker_vector"]) == 256
     assert second["speaker_vector"] is None, "a fifth of a second says too little about a voice"
     assert encoder.heard == [RATE]
+
+
+def test_an_utterance_without_a_voice_can_be_read_back(tmp_path: Path) -> None:
+    segments = pa.table({"recording": ["r", "r"], "index": [0, 1], "start": [0.2, 1.6], "end": [1.2, 1.8]})
+    table = describe_utterances(segments, frame_table([tone(2.0)]), [tone(2.0)], Counter())
+    write_parquet(tmp_path / "u", table.schema, [table])
+    assert read_parquet(tmp_path / "u").equals(table)
 
 
 def test_silence_has_no_pitch_and_no_voice() -> None:

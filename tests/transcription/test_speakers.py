@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from nymph.transcription.schema import Utterance, Word
 from nymph.transcription.speakers import SpeakerRegistry, VoiceDiarizer, cluster_voices
@@ -55,10 +54,11 @@ def test_two_clusters_of_a_block_are_never_one_speaker() -> None:
     assert registry.identify(voice(0, 0.1), 5) in {"speaker-1", "speaker-2"}
 
 
-def test_a_registry_survives_its_table() -> None:
+def test_a_registry_knows_whom_it_was_told_of() -> None:
     registry = SpeakerRegistry(0.28)
-    registry.identify(voice(0), 4)
-    registry.identify(voice(10), 2)
-    again = SpeakerRegistry.from_table(registry.to_table(), 0.28)
-    assert again.identify(voice(10, 0.1), 1) == "speaker-2"
-    assert again.to_table()["seconds"].to_pylist() == pytest.approx([4, 3])
+    registry.add("Anna", voice(0), 4)
+    registry.add("Bert", voice(10), 2)
+    registry.add("Carl", None, 0)
+    assert "Carl" in registry
+    assert registry.identify(voice(10, 0.1), 1) == "Bert"
+    assert registry.identify(voice(30), 1, name="Dora") == "Dora"

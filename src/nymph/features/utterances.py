@@ -24,7 +24,7 @@ UTTERANCE_FEATURE_SCHEMA = pa.schema(
         ("recording", pa.string()),
         ("index", pa.int32()),
         ("prosody", _PROSODY),
-        ("speaker_vector", pa.list_(pa.float32(), 256)),
+        ("speaker_vector", pa.list_(pa.float32())),  # 256 numbers; Parquet loses lists of fixed size beside a null
         ("frame_start", pa.int64()),
         ("frame_stop", pa.int64()),
     ],

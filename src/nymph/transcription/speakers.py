@@ -8,10 +8,9 @@ be told apart by voice are one, and overlapped speech belongs to one person.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from nymph.transcription.blocks import Samples
@@ -24,15 +23,6 @@ SHORTEST_S = 1.0
 """Seconds; shorter utterances cannot found a speaker of their own."""
 
 _FILL_S = 1.7  # an encoder window and a bit; shorter speech is repeated, since padding with silence looks like a voice
-
-REGISTRY_SCHEMA = pa.schema(
-    [
-        pa.field("speaker", pa.string(), nullable=False),
-        pa.field("seconds", pa.float64(), nullable=False),
-        pa.field("vector", pa.list_(pa.float32(), 256), nullable=False),
-    ]
-)
-"""A speaker registry: the mean vector of everyone heard, and for how long."""
 
 
 class Encoder(Protocol):
@@ -52,50 +42,53 @@ class Diarizer(Protocol):
 class SpeakerRegistry:
     """Speakers known by mean vector. `identify` finds the nearest within a cosine distance, or adds a new one."""
 
-    def __init__(self, distance: float, prefix: str = "speaker-") -> None:
+    def __init__(self, distance: float) -> None:
         self._distance = distance
-        self._prefix = prefix
+        self._taken: set[str] = set()
+        self._rows: dict[str, int] = {}
         self._names: list[str] = []
-        self._sums: list[Vectors] = []
-        self._seconds: list[float] = []
+        self._sums: Vectors = np.zeros((4, 256), np.float32)
+        self._units: Vectors = np.zeros((4, 256), np.float32)
 
-    @classmethod
-    def from_table(cls, table: pa.Table, distance: float, prefix: str = "speaker-") -> Self:
-        """A registry as `to_table` left it."""
-        registry = cls(distance, prefix)
-        for row in table.to_pylist():
-            registry._names.append(row["speaker"])
-            registry._seconds.append(row["seconds"])
-            registry._sums.append(np.asarray(row["vector"], np.float32) * np.float32(row["seconds"]))
-        return registry
+    def __contains__(self, name: str) -> bool:
+        return name in self._taken
 
-    def to_table(self) -> pa.Table:
-        """One row a speaker, of `REGISTRY_SCHEMA`, in the order they were met."""
-        columns = {
-            "speaker": self._names,
-            "seconds": self._seconds,
-            "vector": [(total / s).tolist() for total, s in zip(self._sums, self._seconds, strict=True)],
-        }
-        return pa.table(columns, schema=REGISTRY_SCHEMA)
+    def add(self, name: str, vector: Vectors | None, seconds: float) -> None:
+        """Remember whom this mean vector [256] over so many seconds belongs to; without one, only the name is taken."""
+        self._taken.add(name)
+        if vector is None:
+            return
+        if name not in self._rows:
+            self._new_row(name)
+        row = self._rows[name]
+        self._sums[row] += vector * np.float32(max(seconds, 1e-3))
+        self._units[row] = unit(self._sums[row])
 
-    def identify(self, vector: Vectors, seconds: float, others: Collection[str] = ()) -> str:
+    def identify(self, vector: Vectors, seconds: float, others: Collection[str] = (), name: str | None = None) -> str:
         """The name of the speaker with this mean vector [256], heard for so many seconds more.
 
-        `others` are names that this speaker cannot have, because clustering told them apart.
+        `others` are names that this speaker cannot have, because clustering told them apart. Somebody new is called
+        `name`, or by number.
         """
-        seconds = max(seconds, 1e-3)
-        if self._sums:
-            distances = 1 - unit(np.stack(self._sums)) @ unit(vector)
-            distances[[name in others for name in self._names]] = np.inf
-            nearest = int(np.argmin(distances))
-            if distances[nearest] <= self._distance:
-                self._sums[nearest] = self._sums[nearest] + vector * np.float32(seconds)
-                self._seconds[nearest] += seconds
-                return self._names[nearest]
-        self._names.append(f"{self._prefix}{len(self._names) + 1}")
-        self._sums.append(vector * np.float32(seconds))
-        self._seconds.append(seconds)
-        return self._names[-1]
+        found = self._nearest(vector, others) or name or f"speaker-{len(self._names) + 1}"
+        self.add(found, vector, seconds)
+        return found
+
+    def _nearest(self, vector: Vectors, others: Collection[str]) -> str | None:
+        """Who is within the distance, and nearest."""
+        distances = 1 - self._units[: len(self._names)] @ unit(vector)
+        distances[[self._rows[other] for other in others if other in self._rows]] = np.inf
+        if not distances.size or distances.min() > self._distance:
+            return None
+        return self._names[int(np.argmin(distances))]
+
+    def _new_row(self, name: str) -> None:
+        if len(self._names) == len(self._sums):
+            self._sums, self._units = (
+                np.concatenate([part, np.zeros_like(part)]) for part in (self._sums, self._units)
+            )
+        self._rows[name] = len(self._names)
+        self._names.append(name)
 
 
 @dataclass
@@ -117,7 +110,7 @@ class VoiceDiarizer:
         names: dict[int, str] = {}
         for label in dict.fromkeys(labels.tolist()):
             mine = labels == label
-            mean = _mean(vectors[mine], seconds[mine])
+            mean = mean_voice(vectors[mine], seconds[mine])
             names[label] = self.registry.identify(mean, float(seconds[mine].sum()), names.values())
         return [replace(said, speaker=names[label]) for said, label in zip(utterances, labels.tolist(), strict=True)]
 
@@ -134,7 +127,7 @@ def cluster_voices(vectors: Vectors, seconds: NDArray[np.float64], distance: flo
     found = fcluster(linkage(known, "average", metric="cosine"), distance, "distance") if len(known) > 1 else [1]
     labels[long] = found
     present = np.unique(labels[long])
-    centres = unit(np.stack([_mean(vectors[labels == label], seconds[labels == label]) for label in present]))
+    centres = unit(np.stack([mean_voice(vectors[labels == label], seconds[labels == label]) for label in present]))
     labels[~long] = present[np.argmax(unit(vectors[~long]) @ centres.T, axis=1)]
     return labels
 
@@ -145,7 +138,8 @@ def unit(vectors: Vectors) -> Vectors:
     return scaled
 
 
-def _mean(vectors: Vectors, seconds: NDArray[np.float64]) -> Vectors:
+def mean_voice(vectors: Vectors, seconds: NDArray[np.float64]) -> Vectors:
+    """Mean [256] of vectors [n, 256], each as often as it has seconds."""
     weights = np.maximum(seconds, 1e-3).astype(np.float32)
     mean: Vectors = weights @ vectors / weights.sum()
     return mean

@@ -10,23 +10,30 @@ from nymph.audio.frames import FRAME_SCHEMA
 from nymph.audio.frames import extract_frames as frames_of
 from nymph.audio.speaker import SpeakerEncoder
 from nymph.errors import NymphError
+from nymph.features.speakers import SpeakerUpdate, Voice, voices
 from nymph.features.utterances import describe_utterances as describe
 from nymph.files import fingerprint
 from nymph.ingestion.raw import RawFolder
 from nymph.lazy import Lazy
 from nymph.pipelines.features.options import FeatureOptions
-from nymph.stages import Item, Made, Outcome, Work, failure_of
+from nymph.stages import Item, Made, Outcome, Work, failure_of, whole
 from nymph.stores.items import StoredItems
 from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
 
 VERSION = 1
-"""Raised when the same recording and options would give other features than before."""
+"""Raised when the same recording and options would give other frames than before."""
+
+UTTERANCES_VERSION = 2
+"""Raised when the same segments and frames would be described otherwise than before."""
+
+SPEAKERS_VERSION = 1
+"""Raised when the same voices would give other speakers than before."""
 
 
 def extract_frames(raw: RawFolder, recordings: Recordings, options: FeatureOptions) -> tuple[Work, Quarantine]:
     """Declare mel, MFCC, energy and pitch of every recording."""
-    chosen = options.model_dump(mode="json")
+    chosen = options.model_dump(mode="json", include={"pitch"})
     items = [
         Item(unit, fingerprint(VERSION, unit, chosen), source=rows[0]["source"])
         for unit, rows in recordings.units("speech").items()
@@ -46,7 +53,7 @@ def describe_utterances(
     items = [
         Item(
             unit,
-            fingerprint(VERSION, transcripts.keys[unit], frames.keys[unit], speaker_encoder.identity),
+            fingerprint(UTTERANCES_VERSION, transcripts.keys[unit], frames.keys[unit], speaker_encoder.identity),
             source=rows[0]["source"],
         )
         for unit, rows in recordings.units("speech").items()
@@ -54,6 +61,23 @@ def describe_utterances(
     ]
     work = Work("features", items, partial(_describe, raw, transcripts, frames, speaker_encoder))
     return work, Quarantine(work)
+
+
+def identify_speakers(transcripts: StoredItems, features: StoredItems, options: FeatureOptions) -> Work:
+    """Declare the table of speakers: who each label that diarization gave within a recording is, across recordings."""
+    distance = options.speaker_distance
+    keys = {
+        unit: fingerprint(SPEAKERS_VERSION, transcripts.keys[unit], key, distance)
+        for unit, key in features.keys.items()
+    }
+    return whole(
+        "speakers", fingerprint(keys), lambda: SpeakerUpdate(keys, partial(_voices, transcripts, features), distance)
+    )
+
+
+def _voices(transcripts: StoredItems, features: StoredItems, unit: str) -> list[Voice]:
+    said = transcripts.read(unit, ["index", "start", "end", "speaker"])
+    return voices(said, features.read(unit, ["index", "speaker_vector"]))
 
 
 def _extract(raw: RawFolder, options: FeatureOptions, items: Sequence[Item]) -> Iterator[Outcome]:

@@ -1,12 +1,12 @@
-"""recordings, transcripts -> frames, utterance_features."""
+"""recordings, transcripts -> frames, utterance_features, speakers."""
 
 from kedro.pipeline import Node, Pipeline
 
-from nymph.pipelines.features.nodes import describe_utterances, extract_frames
+from nymph.pipelines.features.nodes import describe_utterances, extract_frames, identify_speakers
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Frames of every recording, then what they say of each utterance."""
+    """Frames of every recording, then what they say of each utterance, then who speaks."""
     return Pipeline(
         [
             Node(
@@ -20,6 +20,12 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=["raw", "recordings", "transcripts", "frames", "speaker_encoder"],
                 outputs=["utterance_features", "utterance_quarantine"],
                 name="describe_utterances",
+            ),
+            Node(
+                identify_speakers,
+                inputs=["transcripts", "utterance_features", "params:features"],
+                outputs="speakers",
+                name="identify_speakers",
             ),
         ],
         tags="features",
