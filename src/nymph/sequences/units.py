@@ -121,10 +121,10 @@ class Codebook:
 
 def fit_codebook(tables: Iterable[pa.Table], options: UnitOptions) -> Codebook:
     """Learn units from frame tables in one pass over a stream, by mini-batch k-means on an even sample of it."""
-    from sklearn.cluster import MiniBatchKMeans
-
     if not options.units:
         return Codebook.empty()
+    from sklearn.cluster import MiniBatchKMeans
+
     sample = _reservoir(tables, options)
     if len(sample) < options.units:
         raise NymphError(

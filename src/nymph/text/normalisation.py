@@ -28,6 +28,11 @@ class NormalisationOptions:
     """Half a surrogate pair, which JSON can hold and UTF-8 cannot: U+FFFD instead, or an error."""
 
 
+def has_surrogate(text: str) -> bool:
+    """Whether it holds half a surrogate pair, so that it is no Unicode text and UTF-8 cannot hold it."""
+    return _SURROGATE.search(text) is not None
+
+
 def normalise(text: str, options: NormalisationOptions | None = None) -> str:
     """`text` with regular characters and line ends, without control characters; idempotent.
 

@@ -33,7 +33,10 @@ _ALWAYS = ("context", "control", "roles")
 
 def read_seed_config(path: str | Path) -> TokenizerOptions:
     """The options in a `tokenizer_config.json`; NymphError names an unknown key, or what cannot be meant."""
-    stored = read_json(path)
+    try:
+        stored = read_json(path)
+    except (OSError, ValueError) as error:
+        raise NymphError(f"{path}: expected a tokenizer_config.json, got {error}") from error
     if not isinstance(stored, dict):
         raise NymphError(f"{path}: expected a JSON object, got {type(stored).__name__}")
     names = _SIZES | _FREQUENCIES

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from nymph.errors import NymphError
 from nymph.files import atomic_file, fingerprint, read_json, write_json
 from nymph.text.backend import Encoder, fastest_encoder
-from nymph.text.training import TokenizerOptions, byte_of, train_backend
+from nymph.text.training import TokenizerOptions, byte_of, special_ids, train_backend
 from nymph.text.vocabulary import CHAT_TEMPLATE, END_OF_TURN, PADDING, SpecialTokens, unit_token
 
 if TYPE_CHECKING:
@@ -60,6 +60,19 @@ class Tokenizer:
     def size(self) -> int:
         """Number of ids, audio units included."""
         return len(self._bytes)
+
+    @property
+    def id_ranges(self) -> dict[str, tuple[int, int]]:
+        """First id and the one after the last of control tokens, marks, text and audio units, which alone can grow."""
+        controls = len(self._controls)
+        marks = len(special_ids(self.extras.special_tokens))
+        units = self.size - self.extras.audio_units
+        return {
+            "control": (0, controls),
+            "marks": (controls, marks),
+            "text": (marks, units),
+            "audio_units": (units, self.size),
+        }
 
     @property
     def token_type(self) -> pa.DataType:
@@ -137,7 +150,7 @@ class Tokenizer:
             "eos_token": END_OF_TURN,
             "clean_up_tokenization_spaces": False,
             "chat_template": CHAT_TEMPLATE,
-            "nymph": {**asdict(self.extras), "fingerprint": self.fingerprint},
+            "nymph": {**asdict(self.extras), "id_ranges": self.id_ranges, "fingerprint": self.fingerprint},
         }
         write_json(Path(path).with_name(CONFIGURATION), configuration)
         with atomic_file(path, "w") as file:

@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trai
 from tokenizers import Tokenizer as FastTokenizer
 
 from nymph.errors import NymphError
+from nymph.text.normalisation import has_surrogate
 from nymph.text.vocabulary import SpecialTokens
 
 PATTERN = (
@@ -24,7 +25,6 @@ PATTERN = (
 """GPT-4's split (cl100k_base) with its case folding spelt out, because regex engines fold differently."""
 
 MAXIMUM_TOKEN_BYTES = 64
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
@@ -92,7 +92,7 @@ def _counted(texts: Iterable[str]) -> Iterator[str]:
     """
     empty = True
     for text in texts:
-        if _SURROGATE.search(text) is None:
+        if not has_surrogate(text):
             empty = empty and not text.strip()
             yield text
     if empty:

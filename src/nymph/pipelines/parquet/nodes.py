@@ -8,6 +8,7 @@ from nymph.pipelines.parquet.options import ParquetOptions
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows
 from nymph.sequences.splits import SPLITS
+from nymph.sequences.units import Codebook
 from nymph.stages import Work, whole
 from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances
@@ -18,12 +19,14 @@ VERSION = 2
 
 
 def pack_sequences(
-    utterances: Utterances, frames: StoredItems, tokenizer: Tokenizer, options: ParquetOptions
+    utterances: Utterances, frames: StoredItems, tokenizer: Tokenizer, codebook: Codebook, options: ParquetOptions
 ) -> tuple[Work, Work, Work]:
     """Declare the rows of train, validation and test."""
     chosen = options.model_dump(mode="json", exclude={"workers"})
-    key = fingerprint(VERSION, utterances.fingerprint, frames.fingerprint, tokenizer.fingerprint, chosen)
-    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key, workers=options.workers)
+    corpora = [utterances.fingerprint, frames.fingerprint]
+    key = fingerprint(VERSION, corpora, tokenizer.fingerprint, codebook.fingerprint, chosen)
+    units = codebook if codebook.size else None
+    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key, units, options.workers)
     train, validation, test = (
         whole("parquet", fingerprint(key, split), lambda split=split: partial(corpus.write, split))  # type: ignore[misc]
         for split in SPLITS

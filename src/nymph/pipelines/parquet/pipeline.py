@@ -1,4 +1,4 @@
-"""utterances, frames, tokenizer -> sequences."""
+"""utterances, frames, tokenizer, audio units -> sequences."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -13,7 +13,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 pack_sequences,
-                inputs=["utterances", "frames", "tokenizer", "params:parquet"],
+                inputs=["utterances", "frames", "tokenizer", "audio_codebook", "params:parquet"],
                 outputs=ROWS,
                 name="pack_sequences",
             ),

@@ -1,13 +1,40 @@
-"""utterances -> tokenizer."""
+"""utterances, frames -> tokenizer, audio units."""
 
 from kedro.pipeline import Node, Pipeline
 
-from nymph.pipelines.tokenizer.nodes import train_tokenizer
+from nymph.pipelines.tokenizer.nodes import (
+    check_tokenizer_options,
+    fit_audio_units,
+    report_fertility,
+    train_tokenizer,
+)
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """One node: byte-level BPE."""
+    """Check before anything runs; then byte-level BPE, a codebook of sounds, and how well the vocabulary fits."""
     return Pipeline(
-        [Node(train_tokenizer, inputs=["utterances", "params:tokenizer"], outputs="tokenizer", name="train_tokenizer")],
+        [
+            Node(
+                check_tokenizer_options,
+                inputs=["params:tokenizer", "sentiment_classifier"],
+                outputs="tokenizer_options",
+                name="check_tokenizer_options",
+            ),
+            Node(
+                train_tokenizer, inputs=["utterances", "tokenizer_options"], outputs="tokenizer", name="train_tokenizer"
+            ),
+            Node(
+                fit_audio_units,
+                inputs=["utterances", "frames", "tokenizer_options", "params:parquet"],
+                outputs="audio_codebook",
+                name="fit_audio_units",
+            ),
+            Node(
+                report_fertility,
+                inputs=["utterances", "tokenizer"],
+                outputs="tokenizer_report",
+                name="report_fertility",
+            ),
+        ],
         tags="tokenizer",
     )
