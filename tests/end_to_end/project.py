@@ -53,7 +53,7 @@ class Project:
         root.mkdir(parents=True, exist_ok=True)
         shutil.copytree(REPOSITORY / "conf", root / "conf")
         shutil.copy(REPOSITORY / "pyproject.toml", root)
-        (root / "src").symlink_to(REPOSITORY / "src")
+        shutil.copytree(REPOSITORY / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
         (root / "audit").mkdir()
         (root / "audit" / "sitecustomize.py").write_text(AUDIT)
         return cls(root)
@@ -105,6 +105,16 @@ def wait_for(path: Path, pattern: str, seconds: float = 120) -> Path:
             return found[0]
         time.sleep(0.1)
     raise AssertionError(f"no {pattern} under {path} within {seconds} s")
+
+
+def wait_for_another(runs: Path, before: set[Path], seconds: float = 120) -> Path:
+    """The run directory that was not there before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := set(runs.glob("tiny-*")) - before:
+            return found.pop()
+        time.sleep(0.1)
+    raise AssertionError(f"no new run in {runs} within {seconds} s")
 
 
 def kill_group(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> None:

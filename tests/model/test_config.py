@@ -2,14 +2,15 @@ import pytest
 
 from nymph.errors import NymphError
 from nymph.model.config import AttentionConfig, ModelConfig, ObjectiveConfig, RopeConfig, WindowConfig
-from nymph.model.presets import PRESETS, from_dict, preset, to_dict
+from nymph.model.presets import PRESETS, preset
+from nymph.plain import from_plain, to_plain
 
 
 @pytest.mark.parametrize("attention", ["mla", "gqa"])
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_survives_json(name: str, attention: str) -> None:
     config = preset(name, attention)
-    assert from_dict(to_dict(config)) == config
+    assert from_plain(ModelConfig, to_plain(config)) == config
 
 
 def test_an_override_replaces_one_field() -> None:
@@ -26,7 +27,7 @@ def test_an_override_replaces_one_field() -> None:
 )
 def test_an_unknown_key_names_the_nearest(values: dict, hint: str) -> None:
     with pytest.raises(NymphError, match=hint):
-        from_dict(values)
+        from_plain(ModelConfig, values, "model")
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

@@ -13,6 +13,7 @@ COMMANDS = {
     "inspect": "nymph.cli.inspect.inspect",
     "mlflow": "nymph.cli.mlflow.mlflow",
     "prune": "nymph.cli.prune.prune",
+    "validate": "nymph.cli.validate.validate",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import click
 from kedro.config import BadConfigException, MissingConfigException
 from kedro.io.core import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -24,6 +25,17 @@ _EXPECTED = (
     ConnectionError,
     PermissionError,
 )
+
+
+_PARAMETER = re.compile(r"Failed to instantiate (\w+) for parameter '([^']+)': (.*?)(?=\n- Parameter|\Z)", re.DOTALL)
+_DETAIL = re.compile(r"^(\S+)\n  (.+?) \[type=(\w+), input_value=(.*), input_type=\w+\]", re.MULTILINE)
+
+
+class _Verbatim(str):
+    """A value that was rendered already."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class ClearCommand(click.Command):
@@ -49,12 +61,26 @@ def explain(error: BaseException) -> str | None:
     for cause in chain:
         if isinstance(cause, NymphError):
             return _one_line(str(cause))
+        if isinstance(cause, ParameterValidationError):
+            return _one_line(explain_parameters(str(cause)))
         if isinstance(cause, ValidationError):
-            return _one_line(explain_validation(cause, _parameter(chain) or cause.title))
+            return _one_line(explain_validation(cause, cause.title))
     for cause in reversed(chain):
         if isinstance(cause, _EXPECTED):
             return _one_line(str(cause))
     return _explain_kedro(error)
+
+
+def explain_parameters(text: str) -> str:
+    """Kedro's report on typed parameters, which holds pydantic's only as text, in the words of `explain_validation`."""
+    lines = []
+    for title, name, report in _PARAMETER.findall(text):
+        details = [
+            {"loc": tuple(place.split(".")), "msg": message, "type": kind, "input": _Verbatim(value)}
+            for place, message, kind, value in _DETAIL.findall(report)
+        ]
+        lines += [_explain_one(title, name, detail) for detail in details] or [f"{name}: {report.strip()}"]
+    return "; ".join(lines) or text
 
 
 def explain_validation(error: ValidationError, name: str) -> str:
@@ -84,12 +110,6 @@ def _fields(kind: Any) -> dict[str, Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     return get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-
-
-def _parameter(chain: list[BaseException]) -> str | None:
-    """The parameter that Kedro's own error names."""
-    found = (re.search(r"parameter '([^']+)'", str(cause)) for cause in chain)
-    return next((match[1] for match in found if match), None)
 
 
 def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -1,14 +1,17 @@
 """`kedro run`, with an environment's own default pipelines and errors a person can read."""
 
 import os
+import pkgutil
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import ProjectMetadata
 
+import nymph.pipelines
 from nymph.cli.errors import ClearCommand
 from nymph.cli.project import check_environment, load_config
+from nymph.errors import NymphError, nearest
 
 _SELECTORS = (
     "pipeline",
@@ -29,8 +32,16 @@ def _run(metadata: ProjectMetadata, /, **options: Any) -> Any:
     check_environment(metadata.project_path, env)
     if not any(options[name] for name in _SELECTORS):
         options["pipelines"] = load_config(metadata, env, "run").get("pipelines", [])
-    os.environ["NYMPH_COMMAND"] = "kedro run"
+    _check_pipelines([*options["pipelines"], *filter(None, [options["pipeline"]])])
     return kedro_run.callback(**options)  # type: ignore[misc]
+
+
+def _check_pipelines(names: list[str]) -> None:
+    """Raise NymphError for a pipeline that does not exist; Kedro would import each by its name and show a traceback."""
+    known = [module.name for module in pkgutil.iter_modules(nymph.pipelines.__path__)]
+    for name in names:
+        if name not in (*known, "__default__"):
+            raise NymphError(f"no pipeline {name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
 
 
 run = ClearCommand(

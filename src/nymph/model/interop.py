@@ -18,8 +18,8 @@ from nymph.model.config import ModelConfig, ObjectiveConfig
 from nymph.model.multimodal import MultimodalModel
 from nymph.model.objectives import compute
 from nymph.model.packing import positions_of
-from nymph.model.presets import from_dict, to_dict
 from nymph.model.storage import MODEL_TYPE
+from nymph.plain import from_plain, to_plain
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(ModelConfig))
 _TEXT = ObjectiveConfig(next_audio=0, masked_modality=0, sentiment=0, speaker=0)
@@ -31,7 +31,7 @@ class NymphConfig(PretrainedConfig):
     model_type = MODEL_TYPE
 
     def __init__(self, **values: Any) -> None:
-        defaults = to_dict(ModelConfig())
+        defaults = to_plain(ModelConfig())
         for name in _FIELDS:
             setattr(self, name, values.pop(name, defaults[name]))
         super().__init__(tie_word_embeddings=self.tie_embeddings, use_cache=False, **values)
@@ -48,7 +48,7 @@ class NymphConfig(PretrainedConfig):
 
     def model_config(self) -> ModelConfig:
         """The configuration itself; NymphError where it is impossible."""
-        return from_dict({name: getattr(self, name) for name in _FIELDS})
+        return from_plain(ModelConfig, {name: getattr(self, name) for name in _FIELDS}, "config")
 
 
 class NymphForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]

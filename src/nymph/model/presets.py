@@ -1,4 +1,4 @@
-"""Named sizes of the model, each in an `mla` and a `gqa` form, and configurations to and from plain dicts.
+"""Named sizes of the model, each in an `mla` and a `gqa` form.
 
 Where hardware decides, the sizes favour it: tiny and small give mla queries, keys and values one width, because CPU and
 FlashAttention kernels need equal widths and pad otherwise.
@@ -6,7 +6,7 @@ FlashAttention kernels need equal widths and pad otherwise.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from nymph.errors import NymphError, nearest
 from nymph.model.config import AttentionConfig, ModelConfig, WindowConfig
@@ -56,23 +56,6 @@ def preset(name: str, attention: str = "mla", **overrides: Any) -> ModelConfig:
     }
     _refuse_unknown(ModelConfig, overrides, "")
     return ModelConfig(**{**values, **overrides})
-
-
-def to_dict(options: Any) -> dict[str, Any]:
-    """Plain values of an options dataclass, ready for JSON."""
-    return dataclasses.asdict(options)
-
-
-def from_dict(values: Mapping[str, Any], kind: type[Options] = ModelConfig, path: str = "") -> Options:  # type: ignore[assignment]
-    """Options of a dataclass from plain values; an unknown key is a NymphError that names the nearest right one."""
-    _refuse_unknown(kind, values, path)
-    hints = get_type_hints(kind)
-    nested = {
-        name: from_dict(value, hints[name], f"{path}{name}.")
-        for name, value in values.items()
-        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping)
-    }
-    return kind(**{**values, **nested})
 
 
 def _attention(size: str, form: str) -> AttentionConfig:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from nymph.errors import NymphError, nearest
 from nymph.files import read_json, write_json
-from nymph.model.presets import from_dict, to_dict
+from nymph.model.config import ModelConfig
+from nymph.plain import from_plain, to_plain
 from nymph.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def save_model(model: "MultimodalModel", folder: str | os.PathLike[str]) -> None
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     save_tensors(place / WEIGHTS, dict(model.state_dict()), {"format": "pt"})
-    write_json(place / CONFIG, {"model_type": MODEL_TYPE, **to_dict(model.config)})
+    write_json(place / CONFIG, {"model_type": MODEL_TYPE, **to_plain(model.config)})
 
 
 def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> "MultimodalModel":
@@ -33,7 +34,9 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> "Multimod
     from nymph.model.multimodal import MultimodalModel
 
     values = read_json(Path(folder) / CONFIG)
-    model = MultimodalModel(from_dict({k: v for k, v in values.items() if k not in _FOREIGN})).to(device)
+    model = MultimodalModel(
+        from_plain(ModelConfig, {k: v for k, v in values.items() if k not in _FOREIGN}, "config")
+    ).to(device)
     tensors = load_tensors(Path(folder) / WEIGHTS, device)
     _check_names(set(model.state_dict()), set(tensors), folder)
     try:

@@ -58,7 +58,7 @@ def record_path(path: Path) -> Path:
 
 
 def content_digest(path: Path) -> str:
-    """A digest of a file's bytes, or of the names and bytes of a folder's files but for hidden ones, which are caches."""
+    """A digest of a file's bytes, or of the names and bytes of a folder's files; hidden ones are caches."""
     if path.is_dir():
         names = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
         seen = [name for name in names if not any(part.startswith(".") for part in name.parts)]

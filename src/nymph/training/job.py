@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from nymph.errors import NymphError
 from nymph.files import read_json, write_json
 from nymph.model.config import STRICT, ModelConfig, ObjectiveConfig
-from nymph.training.plain import from_plain, to_plain
+from nymph.plain import from_plain, to_plain
 from nymph.training.schedule import Schedule
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from nymph.errors import NymphError
 from nymph.files import read_json
 from nymph.model.config import ModelConfig
-from nymph.model.presets import to_dict
+from nymph.plain import to_plain
 from nymph.training.checkpoint import best_of, list_checkpoints, newest_good, read_state, set_aside, verify_checkpoint
 from nymph.training.job import Job
 from nymph.training.state import TrainingState
@@ -51,7 +51,7 @@ def find_beginning(job: Job, rows: str, restarted: bool = False) -> Beginning:
 
 def checkpoint_config(model: ModelConfig) -> dict[str, Any]:
     """What a checkpoint's config.json holds: enough for `MultimodalModel.from_pretrained`."""
-    return {"model_type": MODEL_TYPE, **to_dict(model)}
+    return {"model_type": MODEL_TYPE, **to_plain(model)}
 
 
 def _latest(job: Job, directory: Path, rows: str) -> Beginning:

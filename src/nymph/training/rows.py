@@ -13,6 +13,9 @@ from nymph.sequences.schema import (
     vocabulary_size_of,
 )
 
+FIRST_CONTACT_S = 5.0
+"""Seconds for a server to answer before anything has begun; once training runs it gets `connection.patience`."""
+
 
 @dataclass(frozen=True)
 class RowFacts:
@@ -39,7 +42,8 @@ class RowFacts:
 
 def read_facts(location: str, **connection: Any) -> RowFacts:
     """The facts of the table at `location`; see `nymph.flight.source.open_source` for places and errors."""
-    source = open_source(location, **connection)
+    patience = min(FIRST_CONTACT_S, float(connection.get("patience", FIRST_CONTACT_S)))
+    source = open_source(location, **{**connection, "patience": patience})
     try:
         check_schema(source.schema, location)
         return RowFacts(

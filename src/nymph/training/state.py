@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nymph.training.plain import from_plain
+from nymph.plain import from_plain
 
 
 @dataclass

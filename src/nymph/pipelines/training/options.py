@@ -6,7 +6,8 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from nymph.model.config import ModelConfig
-from nymph.model.presets import PRESETS, from_dict, preset, to_dict
+from nymph.model.presets import PRESETS, preset
+from nymph.plain import from_plain, to_plain
 from nymph.training.job import Job
 
 PLACES = ("train_rows", "validation_rows", "run_directory", "checkpoint_directory", "model")
@@ -51,8 +52,8 @@ class TrainingOptions(_JobFields):  # type: ignore[misc, valid-type]
         Raises:
             NymphError: an unknown field, or an impossible combination, with the reason.
         """
-        chosen = to_dict(preset(self.preset, self.attention)) | data
-        return from_dict(_merged(chosen, self.architecture))
+        chosen = to_plain(preset(self.preset, self.attention)) | data
+        return from_plain(ModelConfig, _merged(chosen, self.architecture), "training.architecture")
 
     def job_fields(self) -> dict[str, Any]:
         """The values of the `Job` fields."""
