@@ -14,7 +14,7 @@ run: setup ## set up, then the whole pipeline on real speech (base environment, 
 	@$(BIN)/kedro run
 
 test: setup ## every test, slow and end-to-end ones too
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: setup ## unit tests only
 	@$(BIN)/pytest -n 2 -m "not slow and not end_to_end and not faults"

@@ -8,9 +8,16 @@ from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group
 
 from nymph.training.events import read_events
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STAGES = ("ingestion", "transcription", "features", "sentiment", "tokenizer", "parquet", "training", "evaluation")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Done]:
+    """A project after its first `kedro run`, with few training steps, and what that run printed."""
+    project = Project.create(tmp_path_factory.mktemp("base") / "project")
+    return project, project.kedro("run", "--params", QUICK)
 
 
 def test_the_first_run_ends_with_a_table_losses_and_where_to_look(base: tuple[Project, Done]) -> None:

@@ -6,11 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.project import QUICK, Done, Project, kill_group
+from tests.end_to_end.project import QUICK, Project, kill_group
 
 from nymph.training.events import read_events
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LAPTOP = {"NYMPH_WHISPER_MODEL": "offline-tiny-en", "NYMPH_DEVICE": "cpu", "NYMPH_COMPUTE_TYPE": "int8"}
 
@@ -21,12 +21,9 @@ def losses(project: Project) -> list[tuple[int, float]]:
 
 
 def test_threadripper_trains_on_what_ryzen_serves_with_the_losses_of_local_files(
-    tmp_path: Path, base: tuple[Project, Done]
+    tmp_path: Path,
 ) -> None:
-    prepared, _ = base
     local, remote = Project.create(tmp_path / "local"), Project.create(tmp_path / "threadripper")
-    (local.root / "data").mkdir()
-    (local.root / "data/01_raw").symlink_to(prepared.root / "data/01_raw")
     ryzen = local.kedro("run", "--env", "ryzen", **LAPTOP)
     assert ryzen.code == 0, ryzen.output
     server = local.start("serve", "--env", "ryzen", "--port", "0")
@@ -45,8 +42,8 @@ def test_threadripper_trains_on_what_ryzen_serves_with_the_losses_of_local_files
     assert report["samples"]
 
 
-def test_the_catalog_shows_the_flight_entries(base: tuple[Project, Done]) -> None:
-    project, _ = base
+def test_the_catalog_shows_the_flight_entries(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
     done = project.kedro("catalog", "resolve-patterns", "--env", "threadripper")
     assert done.code == 0, done.output
     assert "nymph.datasets.flight.FlightDataset" in done.output
