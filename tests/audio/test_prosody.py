@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nymph.audio.frames import frame_table
-from nymph.audio.prosody import Prosody, span_prosody, speaker_z_scores, syllable_nuclei, utterance_prosody
+from nymph.audio.prosody import Prosody, ProsodyAverage, span_prosody, syllable_nuclei, utterance_prosody
 
 SECOND = 100  # frames
 
@@ -95,11 +95,14 @@ def test_word_takes_the_frames_inside_it():
 
 
 def test_z_scores_compare_a_voice_with_itself():
-    low, high = of(np.full(SECOND, 100.0)), of(np.full(SECOND, 110.0))
-    child = of(np.full(SECOND, 300.0))
-    scores = speaker_z_scores([low, child, high, low], ["a", "b", "a", None])
-    assert [score["f0_mean_hz"] for score in scores] == [pytest.approx(-1), None, pytest.approx(1), None]
-    assert scores[0]["energy_db"] is None  # no spread, so no scale
+    low, high, hushed = (of(np.full(SECOND, hertz)).as_dict() for hertz in (100.0, 110.0, np.nan))
+    average = ProsodyAverage()
+    for span in (low, high, hushed | {"f0_mean_hz": None}):
+        average.add(span)
+    assert [average.z_scores(span)["f0_mean_hz"] for span in (low, high)] == [pytest.approx(-1), pytest.approx(1)]
+    assert average.z_scores(hushed | {"f0_mean_hz": None})["f0_mean_hz"] is None
+    assert average.z_scores(low)["energy_db"] is None  # no spread, so no scale
+    assert average.spans == 3
 
 
 def test_speech_has_plausible_prosody(speech):

@@ -1,6 +1,7 @@
 """Spans of sound and what they say, in one pass."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,11 @@ def test_spans_are_the_same_however_the_sound_is_cut(size: int) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
+def segments(*spans: tuple[float, float], words: list[dict[str, Any]] | None = None) -> pa.Table:
+    rows = [{"recording": "r", "index": i, "start": a, "end": b, "words": words} for i, (a, b) in enumerate(spans)]
+    return pa.Table.from_pylist(rows)
+
+
 class Counter:
     """Stands for the speaker encoder and remembers what it heard."""
 
@@ -44,9 +50,9 @@ class Counter:
 
 def test_a_voiced_utterance_has_pitch_a_vector_and_its_frames() -> None:
     samples = tone(2.0)
-    segments = pa.table({"recording": ["r", "r"], "index": [0, 1], "start": [0.2, 1.6], "end": [1.2, 1.8]})
+    said = segments((0.2, 1.2), (1.6, 1.8))
     encoder = Counter()
-    table = describe_utterances(segments, frame_table([samples]), blocks(samples, 4000), encoder)
+    table = describe_utterances(said, frame_table([samples]), blocks(samples, 4000), encoder)
     first, second = table.to_pylist()
     assert table.schema.equals(UTTERANCE_FEATURE_SCHEMA)
     assert first["prosody"]["f0_mean_hz"] == pytest.approx(150, rel=0.02)
@@ -57,15 +63,28 @@ def test_a_voiced_utterance_has_pitch_a_vector_and_its_frames() -> None:
 
 
 def test_an_utterance_without_a_voice_can_be_read_back(tmp_path: Path) -> None:
-    segments = pa.table({"recording": ["r", "r"], "index": [0, 1], "start": [0.2, 1.6], "end": [1.2, 1.8]})
-    table = describe_utterances(segments, frame_table([tone(2.0)]), [tone(2.0)], Counter())
+    said = segments((0.2, 1.2), (1.6, 1.8))
+    table = describe_utterances(said, frame_table([tone(2.0)]), [tone(2.0)], Counter())
     write_parquet(tmp_path / "u", table.schema, [table])
     assert read_parquet(tmp_path / "u").equals(table)
 
 
+def test_a_word_has_its_own_prosody_where_its_time_is_known() -> None:
+    samples = np.concatenate([tone(1.0, 120.0), tone(1.0, 240.0)])
+    words = [
+        {"start": 0.1, "end": 0.9, "timing": "aligned"},
+        {"start": 1.1, "end": 1.9, "timing": "interpolated"},
+        {"start": 0.0, "end": 2.0, "timing": "none"},
+    ]
+    table = describe_utterances(segments((0.0, 2.0), words=words), frame_table([samples]), [samples], Counter())
+    low, high, unknown = table["words"][0].as_py()
+    assert (low["f0_mean_hz"], high["f0_mean_hz"]) == (pytest.approx(120, rel=0.02), pytest.approx(240, rel=0.02))
+    assert unknown is None
+
+
 def test_silence_has_no_pitch_and_no_voice() -> None:
     samples = np.zeros(RATE, np.float32)
-    segments = pa.table({"recording": ["r"], "index": [0], "start": [0.0], "end": [1.0]})
-    (row,) = describe_utterances(segments, frame_table([samples]), [samples], Counter()).to_pylist()
+    said = segments((0.0, 1.0))
+    (row,) = describe_utterances(said, frame_table([samples]), [samples], Counter()).to_pylist()
     assert row["prosody"]["f0_mean_hz"] is None
     assert row["speaker_vector"] is None

@@ -4,7 +4,7 @@ Works on the columns of the frame table, so it costs microseconds and needs no s
 None, never zero: whispered speech has no F0, one voiced frame has no slope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -101,34 +101,44 @@ def syllable_nuclei(voiced: Flags, energy_db: Floats) -> npt.NDArray[np.int64]:
     return np.array([peak for peak in kept if voiced[peak]], np.int64)
 
 
-def speaker_z_scores(spans: Sequence[Prosody], speakers: Sequence[str | None]) -> list[dict[str, float | None]]:
-    """Each span's values in standard deviations from its speaker's mean, so that voices can be compared.
+class ProsodyAverage:
+    """Running mean and deviation of one speaker's prosody, so that voices can be compared in standard deviations.
 
-    F0 is compared in semitones. None where the span has no value, the speaker is unknown or has fewer than two
-    values, or all of the speaker's values are the same.
+    F0 is compared in semitones. Values that a span does not have are left out; memory does not grow.
     """
-    if len(spans) != len(speakers):
-        raise ValueError(f"expected one speaker for each of {len(spans)} spans, got {len(speakers)}")
-    scores: list[dict[str, float | None]] = [{field.name: None for field in fields(Prosody)} for _ in spans]
-    for speaker in set(speakers) - {None}:
-        rows = [i for i, name in enumerate(speakers) if name == speaker]
-        for name in scores[0]:
-            for i, score in zip(rows, _standardised([_comparable(spans[i], name) for i in rows]), strict=True):
-                scores[i][name] = score
-    return scores
+
+    def __init__(self) -> None:
+        self.spans = 0
+        self._count, self._mean, self._squares = (np.zeros(len(_NAMES)) for _ in range(3))
+
+    def add(self, prosody: Mapping[str, float | None]) -> None:
+        """One more span of this speaker (Welford's update)."""
+        values = _comparable(prosody)
+        known = np.isfinite(values)
+        self.spans += 1
+        self._count += known
+        step = np.where(known, values - self._mean, 0)
+        self._mean += step / np.maximum(self._count, 1)
+        self._squares += np.where(known, step * (values - self._mean), 0)
+
+    def z_scores(self, prosody: Mapping[str, float | None]) -> dict[str, float | None]:
+        """A span's values in standard deviations from the mean; None where it has no value or all are the same."""
+        deviation = np.sqrt(self._squares / np.maximum(self._count, 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = np.where(deviation > 1e-9, (_comparable(prosody) - self._mean) / deviation, np.nan)
+        return {
+            name: score if np.isfinite(score) else None for name, score in zip(_NAMES, scores.tolist(), strict=True)
+        }
 
 
-def _comparable(span: Prosody, name: str) -> float | None:
-    value: float | None = getattr(span, name)
-    return float(12 * np.log2(value)) if name == "f0_mean_hz" and value is not None else value
+_NAMES = tuple(field.name for field in fields(Prosody))
 
 
-def _standardised(values: list[float | None]) -> list[float | None]:
-    known = np.array([value for value in values if value is not None])
-    spread = float(known.std()) if len(known) > 1 else 0.0
-    if spread < 1e-9:
-        return [None] * len(values)
-    return [None if value is None else float((value - known.mean()) / spread) for value in values]
+def _comparable(prosody: Mapping[str, float | None]) -> npt.NDArray[np.float64]:
+    """The values of a span, F0 in semitones, NaN where it has none."""
+    values = np.array([np.nan if (value := prosody.get(name)) is None else value for name in _NAMES])
+    values[0] = 12 * np.log2(values[0])
+    return values
 
 
 def _peaks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Prosody and speaker vector of each utterance, in one pass over a recording of any length."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,16 @@ import pyarrow as pa
 
 from nymph.audio.decode import SAMPLE_RATE, Samples
 from nymph.audio.framing import HOP
-from nymph.audio.prosody import Prosody, utterance_prosody
+from nymph.audio.prosody import Prosody, span_prosody, utterance_prosody
 from nymph.audio.speaker import normalise
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
 SHORTEST_VOICE_S = 0.4
 """Seconds; less speech says too little about a voice."""
+
+Pitch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+"""`f0_hz`, `voiced` and `energy_db` of a recording's frames."""
 
 _PROSODY = pa.struct([(name, pa.float32()) for name in Prosody.__dataclass_fields__])
 
@@ -24,6 +27,7 @@ UTTERANCE_FEATURE_SCHEMA = pa.schema(
         ("recording", pa.string()),
         ("index", pa.int32()),
         ("prosody", _PROSODY),
+        ("words", pa.list_(_PROSODY)),  # of each word; null where nobody knows when it was said
         ("speaker_vector", pa.list_(pa.float32())),  # 256 numbers; Parquet loses lists of fixed size beside a null
         ("frame_start", pa.int64()),
         ("frame_stop", pa.int64()),
@@ -43,7 +47,7 @@ def describe_utterances(segments: pa.Table, frames: pa.Table, blocks: Iterable[S
     """A row of `UTTERANCE_FEATURE_SCHEMA` for each timed segment of one recording.
 
     Args:
-        segments: `recording`, `index`, `start`, `end` (seconds), in the order of their starts.
+        segments: `recording`, `index`, `start`, `end` (seconds) and `words`.
         frames: The recording's frames: `f0_hz`, `voiced`, `energy_db`.
         blocks: The recording's sound, mono at 16 kHz.
         encoder: Makes speaker vectors.
@@ -53,23 +57,34 @@ def describe_utterances(segments: pa.Table, frames: pa.Table, blocks: Iterable[S
     """
     rows = [row for row in segments.to_pylist() if row["start"] is not None and row["end"] is not None]
     rows.sort(key=lambda row: (row["start"], row["index"]))
-    f0, voiced, energy = (frames[name].to_numpy() for name in ("f0_hz", "voiced", "energy_db"))
-    described = []
+    pitch = (frames["f0_hz"].to_numpy(), frames["voiced"].to_numpy(), frames["energy_db"].to_numpy())
     spans = [(row["start"], row["end"]) for row in rows]
-    for row, samples in zip(rows, cut_spans(blocks, spans), strict=True):
-        start, stop = (min(len(f0), round(row[edge] * FRAMES_PER_SECOND)) for edge in ("start", "end"))
-        prosody = utterance_prosody(f0[start:stop], voiced[start:stop], energy[start:stop])
-        described.append(
-            {
-                "recording": row["recording"],
-                "index": row["index"],
-                "prosody": prosody.as_dict() if prosody else None,
-                "speaker_vector": _voice(samples, encoder),
-                "frame_start": start,
-                "frame_stop": stop,
-            }
-        )
+    described = [
+        {**_described(row, pitch), "speaker_vector": _voice(samples, encoder)}
+        for row, samples in zip(rows, cut_spans(blocks, spans), strict=True)
+    ]
     return pa.Table.from_pylist(described, UTTERANCE_FEATURE_SCHEMA)
+
+
+def _described(row: dict[str, Any], pitch: Pitch) -> dict[str, Any]:
+    start, stop = (min(len(pitch[0]), round(row[edge] * FRAMES_PER_SECOND)) for edge in ("start", "end"))
+    f0, voiced, energy = pitch
+    prosody = utterance_prosody(f0[start:stop], voiced[start:stop], energy[start:stop])
+    return {
+        "recording": row["recording"],
+        "index": row["index"],
+        "prosody": prosody.as_dict() if prosody else None,
+        "words": [_word_prosody(word, pitch) for word in row["words"] or []],
+        "frame_start": start,
+        "frame_stop": stop,
+    }
+
+
+def _word_prosody(word: dict[str, Any], pitch: Pitch) -> dict[str, float | None] | None:
+    if word["timing"] == "none":
+        return None
+    prosody = span_prosody(*pitch, word["start"], word["end"])
+    return prosody.as_dict() if prosody else None
 
 
 def cut_spans(blocks: Iterable[Samples], spans: Sequence[tuple[float, float]]) -> Iterator[Samples]:

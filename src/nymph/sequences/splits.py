@@ -30,8 +30,7 @@ class SplitOptions:
     test: float = 0.1
     """Share of the recordings."""
     by: Literal["recording", "speaker"] = "recording"
-    """`speaker` keeps all recordings that share a speaker label in one split; labels must mean people, so leave it
-    at `recording` where diarisation numbers speakers anew in each recording."""
+    """`speaker` keeps all recordings of a person in one split; people are told apart by the table of speakers."""
 
     def __post_init__(self) -> None:
         if min(self.fractions) < 0 or self.train <= 0 or abs(sum(self.fractions) - 1) > 1e-6:

@@ -98,7 +98,7 @@ def _describe(
 ) -> Iterator[Outcome]:
     for item in items:
         try:
-            segments = transcripts.read(item.id, ["recording", "index", "start", "end"])
+            segments = transcripts.read(item.id, ["recording", "index", "start", "end", "words"])
             pitch = frames.read(item.id, ["f0_hz", "voiced", "energy_db"])
             blocks = decode_blocks(raw.path_of(item.source))
             yield Made(item, describe(segments, pitch, blocks, speaker_encoder.get()))

@@ -7,18 +7,23 @@ from typing import Any
 import pyarrow as pa
 
 from nymph.errors import NymphError
+from nymph.features.assemble import Sources
+from nymph.features.assemble import assemble_utterances as assemble
 from nymph.files import fingerprint
 from nymph.lazy import Lazy
-from nymph.pipelines.sentiment.options import SentimentOptions
+from nymph.pipelines.sentiment.options import SentimentParameters
 from nymph.sentiment.score import SentimentScore, score_texts
 from nymph.stages import Item, Made, Outcome, Work, failure_of, whole
-from nymph.stores.assemble import assemble_utterances as assemble
 from nymph.stores.items import StoredItems
 from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
+from nymph.stores.speakers import Speakers
 
 VERSION = 1
 """Raised when the same texts and options would give other scores than before."""
+
+UTTERANCES_VERSION = 2
+"""Raised when the same tables would be joined to other utterances than before."""
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -33,26 +38,37 @@ SCORE_SCHEMA = pa.schema(
 
 
 def score_sentiment(
-    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentOptions
+    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters
 ) -> tuple[Work, Quarantine]:
     """Declare the sentiment of every unit's segments."""
-    identity = [VERSION, classifier.identity, options.model_dump(mode="json")]
+    identity = [VERSION, classifier.identity, options.model_dump(mode="json", exclude={"trust"})]
     items = [Item(unit, fingerprint(key, identity)) for unit, key in transcripts.keys.items()]
     work = Work("sentiment", items, partial(_score, transcripts, classifier, options))
     return work, Quarantine(work)
 
 
 def assemble_utterances(
-    recordings: Recordings, transcripts: StoredItems, features: StoredItems, frames: StoredItems, scores: StoredItems
+    recordings: Recordings,
+    transcripts: StoredItems,
+    features: StoredItems,
+    speakers: Speakers,
+    frames: StoredItems,
+    scores: StoredItems,
+    options: SentimentParameters,
 ) -> Work:
     """Declare `utterances.jsonl`: text, words, prosody, sentiment, speaker and metadata of every utterance."""
-    parts = (transcripts, features, frames, scores)
-    key = fingerprint(VERSION, recordings.fingerprint, [part.fingerprint for part in parts])
-    return whole("utterances", key, lambda: assemble(recordings, *parts))
+    parts = [part.fingerprint for part in (transcripts, features, speakers, frames, scores)]
+    key = fingerprint(UTTERANCES_VERSION, recordings.fingerprint, parts, options.trust.model_dump(mode="json"))
+
+    def make() -> Iterator[dict[str, Any]]:
+        sources = Sources(recordings, transcripts, features, frames, scores, speakers.names())
+        return assemble(sources, options.trust)
+
+    return whole("utterances", key, make)
 
 
 def _score(
-    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentOptions, items: Sequence[Item]
+    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters, items: Sequence[Item]
 ) -> Iterator[Outcome]:
     for item in items:
         segments = transcripts.read(item.id, ["recording", "index", "text"])

@@ -17,7 +17,15 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 assemble_utterances,
-                inputs=["recordings", "transcripts", "utterance_features", "frames", "sentiment_scores"],
+                inputs=[
+                    "recordings",
+                    "transcripts",
+                    "utterance_features",
+                    "speakers",
+                    "frames",
+                    "sentiment_scores",
+                    "params:sentiment",
+                ],
                 outputs="utterances",
                 name="assemble_utterances",
             ),
