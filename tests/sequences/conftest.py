@@ -13,6 +13,7 @@ from nymph.sequences.rows import Row, origin_batch, row_batch
 from nymph.sequences.schema import row_schema
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.streams import Tools
+from nymph.stores.utterances import SCHEMA_VERSION
 from nymph.text.prosody import learn_edges
 from nymph.text.tokenizer import Tokenizer, TokenizerOptions, train_tokenizer
 
@@ -31,7 +32,7 @@ def make_utterance(recording: str, index: int, start: float = 0.5, seconds_per_w
     words = text.split()
     times = [round(start + k * seconds_per_word, 3) for k in range(len(words) + 1)]
     return {
-        "schema": 1,
+        "schema": SCHEMA_VERSION,
         "id": f"{recording}:{index}",
         "recording": recording,
         "index": index,

@@ -54,6 +54,16 @@ def test_an_absent_emotion_is_not_learned_as_none(tools: Tools) -> None:
     assert counts.skipped == {"task: a stream is absent": 1}
 
 
+def test_an_untrusted_emotion_is_learned_only_where_asked_for(tools: Tools) -> None:
+    utterance = make_utterance("r", 0)
+    utterance["sentiment"] |= {"trusted": False}
+    (masked,) = documents(TASKS["transcribe"], tools, utterance)
+    (kept,) = documents(TASKS["transcribe"], replace(tools, untrusted_sentiment=True), utterance)
+    assert (masked.sentiment == -1).all()
+    assert (kept.sentiment != -1).any()
+    assert documents(TASKS["transcribe_with_emotion"], tools, utterance) == []
+
+
 def test_the_prompt_is_the_tasks_name_in_words(tools: Tools) -> None:
     task = Task(conditions=("audio",))
     (document,) = build_documents([make_utterance("r", 0)], tools, MixOptions({"write_it_down": task}), LONG)

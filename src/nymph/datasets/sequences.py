@@ -6,7 +6,9 @@ from typing import Any
 from kedro_datasets._typing import TablePreview
 
 from nymph.datasets.kept import KeptDataset
-from nymph.datasets.recordings import preview_rows
+
+TOKENIZER = "tokenizer"
+"""The table beside the splits that `sequences_tokenizer` names."""
 
 
 class SequencesDataset(KeptDataset[str]):
@@ -25,15 +27,15 @@ class SequencesDataset(KeptDataset[str]):
         return str(self._filepath)
 
     def preview(self, nrows: int = 3) -> TablePreview:
-        """Tokens of the first rows, for kedro-viz."""
-        from nymph.flight.source import open_source
-        from nymph.flight.tickets import Ticket
+        """The first rows decoded as `kedro inspect rows` decodes them, for kedro-viz."""
+        from nymph.datasets.tokenizer import load_tokenizer_table
+        from nymph.sequences.inspect import COLUMNS, first_rows, tabulate
 
-        if not self._exists():
+        beside = self._filepath.parent / TOKENIZER
+        if not self._exists() or not beside.exists():
             return TablePreview({})
-        source = open_source(str(self._filepath))
-        ticket = Ticket(table=source.table, shuffle=False, stop=min(nrows, source.rows), columns=("tokens", "modality"))
-        return preview_rows(next(source.batches(ticket), None), nrows)
+        data = tabulate(first_rows(self._filepath, load_tokenizer_table(str(beside)), nrows))
+        return TablePreview({"index": list(range(len(data))), "columns": list(COLUMNS), "data": list(map(list, data))})
 
     def _write(self, path: Path, value: Any) -> None:
         value(path)

@@ -40,6 +40,8 @@ class MixOptions:
     """Factors on the tasks' weights by kind (`chat`) or by a pattern of the source path (`audio/*`); 1 if unnamed."""
     seed: int = 0
     """Chooses what fractional weights take."""
+    untrusted_sentiment: bool = False
+    """Learn sentiment that is unsure or disagrees with the voice, too (`sentiment.trusted` of utterances.jsonl)."""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 Reads one row group at a time and the origins beside it. For people: nothing here is fast.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -97,10 +97,29 @@ def render(row: RowView) -> str:
     for document in row.documents:
         about = f"{document.task} {document.id}: {document.positions} positions, {document.speakers} speakers"
         lines.append(f"  {about}, sentiment {document.sentiment or 'absent'}")
-        lines += [f"    {_times(run):>15}  {run.weight:4.2f}  {_shown(run)}" for run in document.runs]
+        lines += [f"    {_times(run):>15}  {run.weight:4.2f}  {shown(run)}" for run in document.runs]
         if document.mel.size:
             lines += [f"    {line}" for line in mel_picture(document.mel)]
     return "\n".join(lines)
+
+
+def first_rows(folder: Path, tokenizer: Tokenizer, count: int) -> list[RowView]:
+    """The first rows of a table, as many as it has."""
+    rows = sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    return list(read_rows(folder, tokenizer, 0, min(count, rows))) if rows else []
+
+
+COLUMNS = ("row", "task", "document", "time", "weight", "modality", "text")
+
+
+def tabulate(rows: Iterable[RowView]) -> list[tuple[object, ...]]:
+    """What `render` shows, a tuple of `COLUMNS` a run."""
+    return [
+        (row.index, document.task, document.id, _times(run), run.weight, run.modality, shown(run))
+        for row in rows
+        for document in row.documents
+        for run in document.runs
+    ]
 
 
 def mel_picture(mel: NDArray[Any], width: int = 72, height: int = 8) -> list[str]:
@@ -194,7 +213,8 @@ def _times(run: Run) -> str:
     return "" if run.start is None else f"{run.start:.2f} - {run.end:.2f} s"
 
 
-def _shown(run: Run) -> str:
+def shown(run: Run) -> str:
+    """What stands in a run, on one line."""
     if run.modality == "audio":
         return f"[{run.positions} audio positions]"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in run.text)

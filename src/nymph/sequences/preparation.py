@@ -115,7 +115,7 @@ class Corpus:
             self.options.mix,
             self.options.context_length,
         )
-        tools = Tools(self.tokenizer, self.statistics, self.frames, self.units)
+        tools = Tools(self.tokenizer, self.statistics, self.frames, self.units, mix.untrusted_sentiment)
         chosen = self.plan.select(self.utterances, split)
         if self.workers == 1:
             yield from build_documents(chosen, tools, mix, length, tally)

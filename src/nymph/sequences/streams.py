@@ -59,6 +59,8 @@ class Tools:
     statistics: FeatureStatistics
     frames: Frames = lambda reference: None
     units: Units | None = None
+    untrusted_sentiment: bool = False
+    """Whether sentiment counts where `sentiment.trusted` says that it is unsure or disagrees with the voice."""
 
     def __post_init__(self) -> None:
         have = self.tokenizer.extras.audio_units
@@ -81,8 +83,10 @@ class UtteranceStreams:
         vector = utterance.get("speaker_vector")
         self._speaker = None if vector is None else np.array(vector, np.float16)
         sentiment = utterance.get("sentiment")
+        counts = sentiment is not None and (tools.untrusted_sentiment or sentiment.get("trusted", True))
+        self._label: str | None = sentiment["label"] if counts else None
         labels = self._tokenizer.extras.special_tokens
-        self._sentiment = ABSENT if sentiment is None else labels.sentiment_class(sentiment["label"])
+        self._sentiment = ABSENT if self._label is None else labels.sentiment_class(self._label)
 
     def stream(self, name: Stream, weight: float, carries: tuple[Feature, ...]) -> list[Segment]:
         """The segments of a stream, empty where the utterance has none."""
@@ -206,8 +210,7 @@ class UtteranceStreams:
         return [*opening, *(replace(segment, weight=counts) for segment in said)]
 
     def _sentiment_token(self) -> list[Segment]:
-        sentiment = self.utterance.get("sentiment")
-        return [] if sentiment is None else self._control(sentiment_token(sentiment["label"]))
+        return [] if self._label is None else self._control(sentiment_token(self._label))
 
     def _speaker_token(self) -> list[Segment]:
         """The speaker's vector under `<|speaker_turn|>`; who speaks next is announced by the token alone."""

@@ -1,21 +1,26 @@
 """Utterances become packed rows, one table a split."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nymph.files import fingerprint
 from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.sequences.inspect import first_rows
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows
 from nymph.sequences.splits import SPLITS
 from nymph.sequences.units import Codebook
 from nymph.stages import Work, whole
 from nymph.stores.items import StoredItems
+from nymph.stores.kept import kept_fingerprint
 from nymph.stores.utterances import Utterances
 from nymph.text.tokenizer import Tokenizer
 
 VERSION = 2
 """Raised when the same utterances and options would give other rows than before."""
+DRAWN_ROWS = 16
+"""Rows among which the picture's document is chosen."""
 
 
 def pack_sequences(
@@ -39,6 +44,17 @@ def describe_sequences(train: str, validation: str, test: str) -> dict[str, Any]
     report = {split: describe_rows(place) for split, place in zip(SPLITS, (train, validation, test), strict=True)}
     rows = ", ".join(f"{split} {facts['rows']}" for split, facts in report.items())
     return {**report, "summary": [f"rows: {rows}"]}
+
+
+def draw_sequences(train: str, tokenizer: Tokenizer) -> Work:
+    """Declare a picture of what a training row sounds like and says."""
+
+    def draw() -> bytes:
+        from nymph.sequences.picture import picture_of
+
+        return picture_of(first_rows(Path(train), tokenizer, DRAWN_ROWS))
+
+    return whole("parquet", fingerprint(VERSION, kept_fingerprint(Path(train))), draw)
 
 
 def publish_tokenizer(tokenizer: Tokenizer) -> Work:

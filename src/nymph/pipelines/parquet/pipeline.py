@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from nymph.pipelines.parquet.nodes import describe_sequences, pack_sequences, publish_tokenizer
+from nymph.pipelines.parquet.nodes import describe_sequences, draw_sequences, pack_sequences, publish_tokenizer
 
 ROWS = ["sequences_train", "sequences_validation", "sequences_test"]
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Pack, describe, and put the tokenizer beside the rows."""
+    """Pack, describe, draw, and put the tokenizer beside the rows."""
     return Pipeline(
         [
             Node(
@@ -18,6 +18,12 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="pack_sequences",
             ),
             Node(describe_sequences, inputs=ROWS, outputs="parquet_report", name="describe_sequences"),
+            Node(
+                draw_sequences,
+                inputs=["sequences_train", "tokenizer"],
+                outputs="sequences_picture",
+                name="draw_sequences",
+            ),
             Node(publish_tokenizer, inputs="tokenizer", outputs="sequences_tokenizer", name="publish_tokenizer"),
         ],
         tags="parquet",
