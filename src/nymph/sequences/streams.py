@@ -82,9 +82,9 @@ class UtteranceStreams:
         self._tokenizer = tools.tokenizer
         vector = utterance.get("speaker_vector")
         self._speaker = None if vector is None else np.array(vector, np.float16)
-        sentiment = utterance.get("sentiment")
-        counts = sentiment is not None and (tools.untrusted_sentiment or sentiment.get("trusted", True))
-        self._label: str | None = sentiment["label"] if counts else None
+        sentiment = utterance.get("sentiment") or {}
+        counts = tools.untrusted_sentiment or sentiment.get("trusted", True)
+        self._label: str | None = sentiment.get("label") if counts else None
         labels = self._tokenizer.extras.special_tokens
         self._sentiment = ABSENT if self._label is None else labels.sentiment_class(self._label)
 
