@@ -21,6 +21,7 @@ from nymph.hooks.tracking import MlflowOptions
 from nymph.model.config import ModelConfig
 from nymph.pipelines.evaluation.options import EvaluationOptions
 from nymph.pipelines.features.options import FeatureOptions
+from nymph.pipelines.ingestion.options import IngestionOptions
 from nymph.pipelines.parquet.options import ParquetOptions
 from nymph.pipelines.sentiment.options import SentimentParameters
 from nymph.pipelines.tokenizer.options import TokenizerStageOptions
@@ -33,6 +34,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
 SECTIONS: dict[str, tuple[str, type]] = {
     "catalog: transcriber.config": ("The transcriber entry of the catalog.", TranscriptionConfig),
+    "params:ingestion": ("`conf/<env>/parameters/ingestion.yml`", IngestionOptions),
     "params:features": ("`conf/<env>/parameters/features.yml`", FeatureOptions),
     "params:sentiment": ("`conf/<env>/parameters/sentiment.yml`", SentimentParameters),
     "params:tokenizer": ("`conf/<env>/parameters/tokenizer.yml`", TokenizerStageOptions),

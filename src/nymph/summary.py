@@ -7,6 +7,7 @@ from typing import Any
 
 from nymph.console import console
 from nymph.stages import Tally
+from nymph.visible import visible
 
 
 @dataclass
@@ -74,7 +75,7 @@ def _quarantine_lines(stages: dict[str, Stage], most: int = 10) -> Iterator[str]
     failures = [failure for stage in stages.values() for tally in stage.tallies.values() for failure in tally.failures]
     for failure in failures[:most]:
         where = failure.item.source if failure.line is None else f"{failure.item.source}:{failure.line}"
-        yield f"quarantined {escape(where)}: {failure.reason}: {escape(failure.message)}"
+        yield f"quarantined {escape(visible(where))}: {failure.reason}: {escape(visible(failure.message))}"
     if len(failures) > most:
         yield f"... and {len(failures) - most} more, in data/08_reporting/quarantine"
 

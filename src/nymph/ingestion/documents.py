@@ -131,7 +131,8 @@ def _named_recording(value: Row, recording: RawFile, clean: Clean) -> Row:
 
 def _messages(thread: Thread, clean: Clean) -> Row:
     messages: Sequence[Row] = [{"role": turn.role, "content": clean(turn.content)} for turn in thread]
-    return {"messages": messages, "words": sum(len(message["content"].split()) for message in messages)}
+    words = sum(len(message["content"].split()) for message in messages)
+    return {"messages": messages, "words": words, "turns": len(messages)}
 
 
 def _said(text: str, clean: Clean) -> Row:

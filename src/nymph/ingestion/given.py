@@ -48,9 +48,16 @@ def given_columns(segments: Given, clean: Clean) -> dict[str, Any]:
         "text": text,
         "segments": rows,
         "given": fingerprint(rows),
+        "timed": _timed(rows),
         "words": len(text.split()),
         "speakers": sorted({row["speaker"] for row in rows if row["speaker"]}),
     }
+
+
+def _timed(rows: list[dict[str, Any]]) -> str | None:
+    if any(row["words"] for row in rows):
+        return "words"
+    return "utterances" if any(row["start"] is not None for row in rows) else None
 
 
 def _row(segment: GivenSegment, clean: Clean) -> dict[str, Any]:

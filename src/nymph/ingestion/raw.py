@@ -61,7 +61,8 @@ class RawFolder:
 
     def source_of(self, path: Path) -> str:
         """The name of a file in this folder."""
-        return _escaped(path.relative_to(self.root).as_posix())
+        root = self.root if path.is_relative_to(self.root) else self.root.resolve()
+        return _escaped(path.relative_to(root).as_posix())
 
     def path_of(self, source: str) -> Path:
         """The file behind a name, inside this folder.

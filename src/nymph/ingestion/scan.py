@@ -5,7 +5,7 @@ record of JSON lines gives rows or one quarantine entry with its line.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 from nymph.errors import NymphError
@@ -71,7 +71,9 @@ class _Context:
     def item(self, file: RawFile, beside: Sequence[RawFile]) -> Item:
         others = [[other.source, other.size, other.modified_ns] for other in beside]
         heard = self.heard if kind_of(file) == "jsonl" and _names_audio(file) else None
-        key = fingerprint(VERSION, asdict(self.options), file.source, file.size, file.modified_ns, others, heard)
+        key = fingerprint(
+            VERSION, self.options.model_dump(mode="json"), file.source, file.size, file.modified_ns, others, heard
+        )
         return Item(fingerprint(file.source), key, (file, beside), file.source)
 
     def ingest(self, items: Sequence[Item]) -> Iterator[Outcome]:

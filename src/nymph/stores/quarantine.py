@@ -41,11 +41,14 @@ def save_quarantine(filepath: Path, quarantine: Quarantine) -> None:
 
 def load_failures(filepath: Path) -> list[Failed]:
     """The failures in a quarantine table; none where there is no table."""
-    if not filepath.is_file():
-        return []
+    return failures_of(read_parquet(filepath)) if filepath.is_file() else []
+
+
+def failures_of(table: pa.Table) -> list[Failed]:
+    """The failures in a table of `QUARANTINE_SCHEMA`."""
     return [
         Failed(Item(row["id"], row["key"], source=row["source"]), row["reason"], row["message"], row["line"])
-        for row in read_parquet(filepath).to_pylist()
+        for row in table.to_pylist()
     ]
 
 

@@ -56,7 +56,9 @@ RECORDING_SCHEMA = pa.schema(
         ("messages", MESSAGES),  # a conversation
         ("segments", SEGMENTS),  # a given transcript in pieces
         ("given", pa.string()),  # stands for the given transcript: another one is another input
+        ("timed", pa.string()),  # what the given transcript times: words, utterances or nothing
         ("words", pa.int64()),  # of text or messages
+        ("turns", pa.int32()),  # of a conversation
         ("speakers", pa.list_(pa.string())),  # whom a given transcript names
         ("file_key", pa.string()),  # size, modification time and options: unchanged means nothing is reread
     ],
