@@ -21,6 +21,7 @@ from nymph.sequences.splits import SPLITS, SplitOptions
 from nymph.sequences.statistics import FeatureStatistics, statistics_of
 from nymph.sequences.streams import Frames
 from nymph.sequences.tasks import TASKS
+from nymph.sequences.units import UnitOptions, fit_codebook
 from nymph.sequences.writer import ShardOptions, common_tokenizer
 from nymph.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -39,8 +40,8 @@ class Options:
 def corpus_of(
     utterances: Iterable[dict[str, Any]], tokenizer: Tokenizer, frames: Frames = frames_of, **changed: Any
 ) -> Corpus:
-    workers = changed.pop("workers", 1)
-    return Corpus(utterances, tokenizer, frames, Options(**changed), "options", workers=workers)
+    workers, units = changed.pop("workers", 1), changed.pop("units", None)
+    return Corpus(utterances, tokenizer, frames, Options(**changed), "options", units, workers)
 
 
 def write(corpus: Corpus, folder: Path) -> dict[str, dict[str, Any]]:
@@ -62,11 +63,14 @@ def shards(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_two_processes_write_the_same_bytes_as_one(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    units = fit_codebook([FRAMES], UnitOptions(units=8, run_length=True))
+    speaking = tokenizer.with_audio_units(8)
     many = [make_utterance(f"{k:032x}", k % 5) for k in range(60)]
     for utterance in many:
         pq.write_table(FRAMES.slice(0, 500), tmp_path / utterance["frames"]["file"])
     for workers in (1, 2):
-        write(corpus_of(many, tokenizer, FrameFolder(tmp_path), workers=workers), tmp_path / str(workers))
+        corpus = corpus_of(many, speaking, FrameFolder(tmp_path), workers=workers, units=units)
+        write(corpus, tmp_path / str(workers))
     assert shards(tmp_path / "2") == shards(tmp_path / "1")
     assert len(shards(tmp_path / "1")) > 6
 
