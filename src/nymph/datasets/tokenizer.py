@@ -71,17 +71,29 @@ class FlightTokenizerDataset(FlightDataset):
           type: nymph.datasets.tokenizer.FlightTokenizerDataset
           endpoint: ${oc.env:NYMPH_FLIGHT,'grpc://127.0.0.1:9090'}
           table: sequences/tokenizer
+          connection: ${globals:connection}
         ```
     """
 
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        table: str,
+        connection: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(endpoint=endpoint, table=table, metadata=metadata)
+        self._connection = connection or {}
+
     def load(self) -> Any:
         """The tokenizer."""
-        return load_tokenizer_table(super().load())
+        return load_tokenizer_table(super().load(), **self._connection)
 
 
-def load_tokenizer_table(location: str) -> Tokenizer:
+def load_tokenizer_table(location: str, **connection: Any) -> Tokenizer:
     """The tokenizer in a table, in a folder or behind a Flight server."""
-    source = open_source(location)
+    source = open_source(location, **connection)
     try:
         return read_tokenizer_table(next(source.batches(Ticket(source.table, shuffle=False))))
     finally:
