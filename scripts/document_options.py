@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from nymph.cli.dashboard import DashboardOptions
 from nymph.cli.serve import ServeOptions
+from nymph.compute import ComputeOptions
 from nymph.hooks.tracking import MlflowOptions
 from nymph.model.config import ModelConfig
 from nymph.pipelines.evaluation.options import EvaluationOptions
@@ -35,6 +36,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 SECTIONS: dict[str, tuple[str, type]] = {
     "catalog: transcriber.config": ("The transcriber entry of the catalog.", TranscriptionConfig),
     "params:ingestion": ("`conf/<env>/parameters/ingestion.yml`", IngestionOptions),
+    "params:compute": ("`conf/<env>/parameters/compute.yml`", ComputeOptions),
     "params:features": ("`conf/<env>/parameters/features.yml`", FeatureOptions),
     "params:sentiment": ("`conf/<env>/parameters/sentiment.yml`", SentimentParameters),
     "params:tokenizer": ("`conf/<env>/parameters/tokenizer.yml`", TokenizerStageOptions),

@@ -1,5 +1,6 @@
 """Models as catalog entries: the environment says which one, and on which device."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from kedro.io.core import AbstractDataset, DatasetError
@@ -41,9 +42,8 @@ class TranscriberDataset(_ModelDataset):
         """A `Lazy[nymph.transcription.engine.Transcriber]`."""
         from nymph.transcription.engine import load_transcriber
 
-        return Lazy(
-            self._config.model_dump(mode="json", exclude=MACHINE_OPTIONS), lambda: load_transcriber(self._config)
-        )
+        identity = self._config.model_dump(mode="json", exclude=MACHINE_OPTIONS)
+        return Lazy(identity, partial(load_transcriber, self._config), single=self._config.device != "cpu")
 
     def _describe(self) -> dict[str, Any]:
         return self._config.model_dump(mode="json")
@@ -60,7 +60,7 @@ class SpeakerEncoderDataset(_ModelDataset):
         """A `Lazy[nymph.audio.speaker.SpeakerEncoder]`."""
         from nymph.audio.speaker import SpeakerEncoder
 
-        return Lazy({"encoder": "ge2e", "weights": self._weights}, lambda: SpeakerEncoder.load(self._weights))
+        return Lazy({"encoder": "ge2e", "weights": self._weights}, partial(SpeakerEncoder.load, self._weights))
 
     def _describe(self) -> dict[str, Any]:
         return {"weights": self._weights or "resemblyzer wheel"}
@@ -95,7 +95,8 @@ class SentimentDataset(_ModelDataset):
         """A `Lazy` of a `transformers` text-classification pipeline."""
         from nymph.sentiment.classifier import load_classifier
 
-        return Lazy({"model": self._options["model"]}, lambda: load_classifier(**self._options))
+        on_gpu = self._options["device"] != "cpu"
+        return Lazy({"model": self._options["model"]}, partial(load_classifier, **self._options), single=on_gpu)
 
     def _describe(self) -> dict[str, Any]:
         return dict(self._options)

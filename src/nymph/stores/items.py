@@ -7,16 +7,18 @@ items should be recordings or documents, not sentences.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from nymph.compute import PerItem
 from nymph.console import carry_out
 from nymph.errors import NymphError
 from nymph.files import fingerprint, read_json, remove_leftovers, write_json
 from nymph.parquet import iter_parquet, read_parquet, write_parquet
-from nymph.stages import Made, Work
+from nymph.stages import Item, Made, Work
 
 _SAFE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -85,20 +87,28 @@ def save_items(folder: Path, work: Work) -> None:
     """Make the missing items, each whole on disk before the next, then commit the index."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
+    if isinstance(work.make, PerItem):
+        work = replace(work, make=work.make.storing(partial(_store, folder)))
     for outcome in carry_out(work, lambda item: item_path(folder, item.id, item.key).is_file()):
-        if isinstance(outcome, Made):
+        if isinstance(outcome, Made) and outcome.value is not None:
             _write(folder, work, outcome)
+    order = {item.id: place for place, item in enumerate(work.items)}
+    work.tally.failures.sort(key=lambda failure: order[failure.item.id])
     _commit_index(folder, work)
 
 
 def _write(folder: Path, work: Work, made: Made) -> None:
-    """Write one output, a table or a stream of batches; what fails on the way is quarantined like any failure."""
-    value: pa.Table | pa.RecordBatchReader = made.value
-    batches = [value] if isinstance(value, pa.Table) else value
+    """Write one output; what fails on the way is quarantined like any failure."""
     try:
-        write_parquet(item_path(folder, made.item.id, made.item.key), value.schema, batches)
+        _store(folder, made.item, made.value)
     except NymphError as error:
         work.tally.spoil(made.item, error)
+
+
+def _store(folder: Path, item: Item, value: pa.Table | pa.RecordBatchReader) -> None:
+    """Put a table or a stream of batches where the item's output lies."""
+    batches = [value] if isinstance(value, pa.Table) else value
+    write_parquet(item_path(folder, item.id, item.key), value.schema, batches)
 
 
 def _commit_index(folder: Path, work: Work) -> None:

@@ -99,7 +99,7 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
             align=config.alignment != "none",
             device=device,
             compute_type=_compute_type(config.compute_type, device),
-            cpu_threads=config.threads or len(os.sched_getaffinity(0)),
+            cpu_threads=config.threads or _threads(),
         )
         pipeline = whisperx.load_model(
             model,
@@ -111,6 +111,11 @@ def load_transcriber(config: TranscriptionConfig) -> Transcriber:
             asr_options={"beam_size": config.beam_size},
         )
     return Transcriber(config, whisper, pipeline, aligner_of, new_diarizer)
+
+
+def _threads() -> int:
+    """The threads that this process was told to take, as the workers of an engine are; else its cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 def _silero(config: TranscriptionConfig) -> Any:

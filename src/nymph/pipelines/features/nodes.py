@@ -1,6 +1,5 @@
 """Frame-level features of every recording, and what they say of each utterance."""
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -9,14 +8,14 @@ from nymph.audio.decode import decode_blocks
 from nymph.audio.frames import FRAME_SCHEMA
 from nymph.audio.frames import extract_frames as frames_of
 from nymph.audio.speaker import SpeakerEncoder
-from nymph.errors import NymphError
+from nymph.compute import ComputeOptions, PerItem
 from nymph.features.speakers import SpeakerUpdate, Voice, voices
 from nymph.features.utterances import describe_utterances as describe
 from nymph.files import fingerprint
 from nymph.ingestion.raw import RawFolder
 from nymph.lazy import Lazy
 from nymph.pipelines.features.options import FeatureOptions
-from nymph.stages import Item, Made, Outcome, Work, failure_of, whole
+from nymph.stages import Item, Work, whole
 from nymph.stores.items import StoredItems
 from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
@@ -31,14 +30,16 @@ SPEAKERS_VERSION = 1
 """Raised when the same voices would give other speakers than before."""
 
 
-def extract_frames(raw: RawFolder, recordings: Recordings, options: FeatureOptions) -> tuple[Work, Quarantine]:
+def extract_frames(
+    raw: RawFolder, recordings: Recordings, options: FeatureOptions, compute: ComputeOptions
+) -> tuple[Work, Quarantine]:
     """Declare mel, MFCC, energy and pitch of every recording."""
     chosen = options.model_dump(mode="json", include={"pitch"})
     items = [
         Item(unit, fingerprint(VERSION, unit, chosen), source=rows[0]["source"])
         for unit, rows in recordings.units("speech").items()
     ]
-    work = Work("features", items, partial(_extract, raw, options))
+    work = Work("features", items, PerItem(partial(_extract, raw, options), compute))
     return work, Quarantine(work)
 
 
@@ -48,6 +49,7 @@ def describe_utterances(
     transcripts: StoredItems,
     frames: StoredItems,
     speaker_encoder: Lazy[SpeakerEncoder],
+    compute: ComputeOptions,
 ) -> tuple[Work, Quarantine]:
     """Declare prosody and speaker vector of every utterance whose recording has a transcript and frames."""
     items = [
@@ -59,7 +61,8 @@ def describe_utterances(
         for unit, rows in recordings.units("speech").items()
         if unit in transcripts and unit in frames
     ]
-    work = Work("features", items, partial(_describe, raw, transcripts, frames, speaker_encoder))
+    one = partial(_describe, raw, transcripts, frames, speaker_encoder)
+    work = Work("features", items, PerItem(one, compute.for_model(speaker_encoder.single)))
     return work, Quarantine(work)
 
 
@@ -80,27 +83,13 @@ def _voices(transcripts: StoredItems, features: StoredItems, unit: str) -> list[
     return voices(said, features.read(unit, ["index", "speaker_vector"]))
 
 
-def _extract(raw: RawFolder, options: FeatureOptions, items: Sequence[Item]) -> Iterator[Outcome]:
-    for item in items:
-        try:
-            batches = frames_of(raw.path_of(item.source), options.pitch)
-            yield Made(item, pa.RecordBatchReader.from_batches(FRAME_SCHEMA, batches))
-        except NymphError as error:
-            yield failure_of(item, error)
+def _extract(raw: RawFolder, options: FeatureOptions, item: Item) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(FRAME_SCHEMA, frames_of(raw.path_of(item.source), options.pitch))
 
 
 def _describe(
-    raw: RawFolder,
-    transcripts: StoredItems,
-    frames: StoredItems,
-    speaker_encoder: Lazy[SpeakerEncoder],
-    items: Sequence[Item],
-) -> Iterator[Outcome]:
-    for item in items:
-        try:
-            segments = transcripts.read(item.id, ["recording", "index", "start", "end", "words"])
-            pitch = frames.read(item.id, ["f0_hz", "voiced", "energy_db"])
-            blocks = decode_blocks(raw.path_of(item.source))
-            yield Made(item, describe(segments, pitch, blocks, speaker_encoder.get()))
-        except NymphError as error:
-            yield failure_of(item, error)
+    raw: RawFolder, transcripts: StoredItems, frames: StoredItems, encoder: Lazy[SpeakerEncoder], item: Item
+) -> pa.Table:
+    segments = transcripts.read(item.id, ["recording", "index", "start", "end", "words"])
+    pitch = frames.read(item.id, ["f0_hz", "voiced", "energy_db"])
+    return describe(segments, pitch, decode_blocks(raw.path_of(item.source)), encoder.get())

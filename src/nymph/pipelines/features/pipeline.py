@@ -11,13 +11,13 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 extract_frames,
-                inputs=["raw", "recordings", "params:features"],
+                inputs=["raw", "recordings", "params:features", "params:compute"],
                 outputs=["frames", "features_quarantine"],
                 name="extract_frames",
             ),
             Node(
                 describe_utterances,
-                inputs=["raw", "recordings", "transcripts", "frames", "speaker_encoder"],
+                inputs=["raw", "recordings", "transcripts", "frames", "speaker_encoder", "params:compute"],
                 outputs=["utterance_features", "utterance_quarantine"],
                 name="describe_utterances",
             ),

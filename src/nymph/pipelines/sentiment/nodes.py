@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from nymph.errors import NymphError
+from nymph.compute import ComputeOptions, PerItem
 from nymph.features.assemble import Sources
 from nymph.features.assemble import assemble_utterances as assemble
 from nymph.files import fingerprint
 from nymph.lazy import Lazy
 from nymph.pipelines.sentiment.options import SentimentParameters
 from nymph.sentiment.score import SentimentScore, score_texts
-from nymph.stages import Item, Made, Outcome, Work, failure_of, whole
+from nymph.stages import Item, Work, whole
 from nymph.stores.items import StoredItems
 from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
@@ -38,12 +38,13 @@ SCORE_SCHEMA = pa.schema(
 
 
 def score_sentiment(
-    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters
+    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters, compute: ComputeOptions
 ) -> tuple[Work, Quarantine]:
     """Declare the sentiment of every unit's segments."""
     identity = [VERSION, classifier.identity, options.model_dump(mode="json", exclude={"trust"})]
     items = [Item(unit, fingerprint(key, identity)) for unit, key in transcripts.keys.items()]
-    work = Work("sentiment", items, partial(_score, transcripts, classifier, options))
+    one = partial(_score, transcripts, classifier, options)
+    work = Work("sentiment", items, PerItem(one, compute.for_model(classifier.single)))
     return work, Quarantine(work)
 
 
@@ -67,17 +68,9 @@ def assemble_utterances(
     return whole("utterances", key, make)
 
 
-def _score(
-    transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters, items: Sequence[Item]
-) -> Iterator[Outcome]:
-    for item in items:
-        segments = transcripts.read(item.id, ["recording", "index", "text"])
-        try:
-            scores = score_texts(classifier.get(), segments["text"].to_pylist(), options)
-        except NymphError as error:
-            yield failure_of(item, error)
-            continue
-        yield Made(item, _table(segments, scores))
+def _score(transcripts: StoredItems, classifier: Lazy[Any], options: SentimentParameters, item: Item) -> pa.Table:
+    segments = transcripts.read(item.id, ["recording", "index", "text"])
+    return _table(segments, score_texts(classifier.get(), segments["text"].to_pylist(), options))
 
 
 def _table(segments: pa.Table, scores: Sequence[SentimentScore | None]) -> pa.Table:

@@ -11,7 +11,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 score_sentiment,
-                inputs=["transcripts", "sentiment_classifier", "params:sentiment"],
+                inputs=["transcripts", "sentiment_classifier", "params:sentiment", "params:compute"],
                 outputs=["sentiment_scores", "sentiment_quarantine"],
                 name="score_sentiment",
             ),

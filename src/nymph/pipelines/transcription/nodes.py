@@ -1,15 +1,16 @@
 """Give every unit its segments: recordings are transcribed, unless their transcript came with them."""
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from nymph.audio.decode import decode_blocks
-from nymph.errors import NymphError
+from nymph.compute import ComputeOptions, PerItem
 from nymph.files import fingerprint
 from nymph.ingestion.raw import RawFolder
 from nymph.lazy import Lazy
-from nymph.stages import Item, Made, Outcome, Work, failure_of
+from nymph.stages import Item, Work
 from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
 from nymph.transcription.engine import Transcriber
@@ -23,14 +24,15 @@ GIVEN_VERSION = 2
 
 
 def transcribe_recordings(
-    raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber]
+    raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber], compute: ComputeOptions
 ) -> tuple[Work, Quarantine]:
     """Declare the segments of every unit; only recordings without a transcript need the model."""
     items = [
         Item(unit, _key(rows, transcriber), _is_spoken(rows), rows[0]["source"])
         for unit, rows in recordings.units().items()
     ]
-    work = Work("transcription", items, partial(_transcribe, raw, recordings, transcriber))
+    one = partial(_transcribe, raw, recordings, transcriber)
+    work = Work("transcription", items, PerItem(one, compute.for_model(transcriber.single)))
     return work, Quarantine(work)
 
 
@@ -44,15 +46,7 @@ def _key(rows: list[dict[str, Any]], transcriber: Lazy[Transcriber]) -> str:
     return fingerprint(GIVEN_VERSION, [[row["id"], row["given"]] for row in rows], "given")
 
 
-def _transcribe(
-    raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber], items: Sequence[Item]
-) -> Iterator[Outcome]:
-    for item in items:
-        try:
-            if item.payload:
-                table = transcriber.get().transcribe(decode_blocks(raw.path_of(item.source)))
-                yield Made(item, spoken_segments(item.id, table))
-            else:
-                yield Made(item, given_segments(recordings.read_unit(item.id)))
-        except NymphError as error:
-            yield failure_of(item, error)
+def _transcribe(raw: RawFolder, recordings: Recordings, transcriber: Lazy[Transcriber], item: Item) -> pa.Table:
+    if item.payload:
+        return spoken_segments(item.id, transcriber.get().transcribe(decode_blocks(raw.path_of(item.source))))
+    return given_segments(recordings.read_unit(item.id))

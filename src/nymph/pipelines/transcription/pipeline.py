@@ -11,7 +11,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 transcribe_recordings,
-                inputs=["raw", "recordings", "transcriber"],
+                inputs=["raw", "recordings", "transcriber", "params:compute"],
                 outputs=["transcripts", "transcription_quarantine"],
                 name="transcribe_recordings",
             )
