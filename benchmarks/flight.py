@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from flight_limits import read_raw, read_sendfile, read_tls
+from peers import environment
 
 from nymph.flight.certificates import CertificateFiles, make_certificates
 from nymph.flight.source import open_source
@@ -238,7 +239,7 @@ def peers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     names = ["mosaic_streaming", "webdataset_http", "hf_streaming", "hf_mapstyle"]
     if options.peers is None:
         return {f"vs_{name}": None for name in names}
-    python = peer_environment(Path(options.peers))
+    python = environment(Path(options.peers), ["mosaicml-streaming", "webdataset", "datasets"])
     script = Path(__file__).with_name("flight_peers.py")
     ratios: dict[str, list[float]] = {name: [] for name in names}
     with flight_server(folder) as server, tempfile.TemporaryDirectory(dir=options.folder) as home:
@@ -254,19 +255,6 @@ def peers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                 ratios[name].append(ours / theirs)
                 print(f"{name:20}{theirs * ROW_BYTES / 1e6:8.0f} MB/s, Flight {ours * ROW_BYTES / 1e6:8.0f} MB/s")
     return {f"vs_{name}": round(median(values), 1) for name, values in ratios.items()}
-
-
-def peer_environment(folder: Path) -> Path:
-    """An environment on top of this one (for torch), so that the peers' pins touch nothing here."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        packages = folder / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-        (packages / "nymph.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-        install = [python, "-m", "pip", "install", "-q", "mosaicml-streaming", "webdataset", "datasets"]
-        subprocess.run(install, check=True)
-        (folder / "ready").touch()
-    return python
 
 
 def timed(read: Callable[[], object], server: int) -> Measure:

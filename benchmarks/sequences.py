@@ -1,11 +1,12 @@
 """Tokenizing, packing and writing the same text: Nymph against Hugging Face `datasets`, in one process.
 
-    OMP_NUM_THREADS=1 python benchmarks/sequences.py [--text FILE] [--copies 4] [--rounds 3]
+    OMP_NUM_THREADS=1 python benchmarks/sequences.py [--text FILE] [--copies 4] [--rounds 3] [--peers /tmp/nymph-text]
 
 The peer is the recipe of transformers' `run_clm.py`: `map` with a batched fast tokenizer, `map` with `group_texts`,
 `to_parquet`. It writes input_ids alone; Nymph writes all ten columns of its rows, with checksums. Both use the same
 tokenizer, one process, one thread. Rounds are interleaved, figures are medians of CPU seconds. Peak memory is that of
-a process of its own that only runs Nymph. Needs `pip install datasets tiktoken`. The last line is JSON.
+a process of its own that only runs Nymph. `datasets` is installed in an environment of its own on top of this one
+(`--peers`, made by the first run) unless it is installed here. The last line is JSON.
 """
 
 import os
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from peers import run_again_with
 from tokenizer import interleaved, read_texts
 
 from nymph.sequences.documents import MixOptions
@@ -109,12 +111,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--text", type=Path)
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, default=Path(tempfile.gettempdir()) / "nymph-text")
     parser.add_argument("--memory", action="store_true", help="only write the rows and print the peak memory in MiB")
     return parser.parse_args()
 
 
 def main() -> None:
     chosen = arguments()
+    if not chosen.memory:
+        run_again_with("datasets", chosen.peers, ["datasets==5.0.1"])
     paragraphs = read_texts(chosen.text)
     texts = ["\n\n".join(paragraphs[at : at + 3]) for at in range(0, len(paragraphs), 3)]
     tokenizer = train_tokenizer(texts, TokenizerOptions(vocabulary_size=16_384))
@@ -129,10 +134,8 @@ def main() -> None:
 
 
 def compare(chosen: argparse.Namespace, utterances: Utterances, tokenizer: Tokenizer, folder: Path) -> None:
-    try:
-        import datasets
-    except ImportError:
-        sys.exit("benchmarks/sequences.py compares against Hugging Face datasets: pip install datasets==5.0.1")
+    import datasets
+
     datasets.disable_progress_bars()
     fast, end = tokenizer.to_transformers(), tokenizer.id("<|end_of_document|>")
     fast.model_max_length = 10**9
