@@ -6,6 +6,7 @@ Builds the static site in a scratch folder, serves it on this machine only, and 
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,15 @@ PROJECT = Path(__file__).parents[1]
 PICTURE = PROJECT / "docs" / "images" / "pipeline.png"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+LOOK = {
+    "theme": "light",
+    "showFeatureHints": False,
+    "layer": {"visible": True},
+    "visible": {"code": False, "graph": True, "miniMap": False, "sidebar": False, "slicing": False},
+}
+"""Kedro-viz keeps its settings in the browser; these leave nothing but the graph."""
 
 
 class _Silent(http.server.SimpleHTTPRequestHandler):
@@ -47,7 +57,8 @@ def main() -> None:
 def _take_picture(chromium: str, address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
-        page = browser.new_page(viewport={"width": 1600, "height": 1300}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1700, "height": 1700}, color_scheme="light")
+        page.add_init_script(f"localStorage.setItem('KedroViz', JSON.stringify({json.dumps(LOOK)}))")
         page.route(lambda url: not url.startswith(address), lambda route: route.abort())
         page.goto(address)
         page.wait_for_selector("#pipeline-graph", timeout=60_000)
