@@ -67,9 +67,9 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     fsync_directory(target.parent)
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> int:
-    """Delete what killed writers left in `folder`; call only while holding the folder's writer lock."""
-    leftovers = list(Path(folder).glob(f"{PART}*"))
+def remove_leftovers(folder: str | os.PathLike[str], name: str = "") -> int:
+    """Delete what killed writers left in `folder`, of the file `name` if given; call only as its sole writer."""
+    leftovers = [path for path in Path(folder).glob(f"{PART}*") if path.name.startswith(f"{PART}{name}")]
     for leftover in leftovers:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     return len(leftovers)

@@ -65,6 +65,13 @@ class Tally:
         self.failed += 1
         self.failures.append(failure)
 
+    def recall(self, earlier: Iterable[Failed]) -> None:
+        """Count again what was quarantined before inside items that were not touched; each once."""
+        known = {_identity(failure) for failure in self.failures}
+        for failure in earlier:
+            if (failure.item.id, failure.item.key) in self.untouched and _identity(failure) not in known:
+                self.fail(failure)
+
     def spoil(self, item: Item, error: Exception) -> None:
         """An item counted as made failed after all, while its output was being written."""
         self.made -= 1
@@ -98,6 +105,10 @@ class Work:
             else:
                 self.tally.made += 1
             yield outcome
+
+
+def _identity(failure: Failed) -> tuple[str, str, str, int | None, str]:
+    return failure.item.id, failure.item.key, failure.item.source, failure.line, failure.reason
 
 
 def failure_of(item: Item, error: Exception, line: int | None = None) -> Failed:

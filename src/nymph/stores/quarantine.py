@@ -1,10 +1,13 @@
 """What could not be used, and why: one table a stage, rewritten whole by each run of that stage."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from nymph.files import remove_leftovers
 from nymph.parquet import read_parquet, write_parquet
 from nymph.stages import Failed, Item, Work
 
@@ -30,12 +33,15 @@ class Quarantine:
 
 def save_quarantine(filepath: Path, quarantine: Quarantine) -> None:
     """Write the failures of this run and, for items it did not touch, those of earlier runs."""
-    tally = quarantine.work.tally
-    earlier = load_failures(filepath)
-    carried = [failure for failure in earlier if (failure.item.id, failure.item.key) in tally.untouched]
-    for failure in carried:
-        tally.fail(failure)
-    rows = [_row(quarantine.work.stage, failure) for failure in tally.failures]
+    remove_leftovers(filepath.parent, filepath.name)
+    quarantine.work.tally.recall(load_failures(filepath))
+    write_failures(filepath, quarantine.work.stage, quarantine.work.tally.failures)
+
+
+def write_failures(filepath: Path, stage: str, failures: Iterable[Failed]) -> None:
+    """Write a quarantine table, in the order of sources and lines whatever the order of the failures."""
+    rows = [_row(stage, failure) for failure in failures]
+    rows.sort(key=lambda row: (row["source"], row["line"] or 0, row["id"]))
     write_parquet(filepath, QUARANTINE_SCHEMA, [pa.Table.from_pylist(rows, QUARANTINE_SCHEMA)])
 
 
@@ -52,7 +58,7 @@ def failures_of(table: pa.Table) -> list[Failed]:
     ]
 
 
-def _row(stage: str, failure: Failed) -> dict[str, object]:
+def _row(stage: str, failure: Failed) -> dict[str, Any]:
     return {
         "stage": stage,
         "id": failure.item.id,

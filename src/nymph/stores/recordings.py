@@ -6,19 +6,20 @@ JSONL file share their file's. `file_key` lets a rerun take over the rows of unc
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from nymph.console import carry_out
 from nymph.errors import NymphError
-from nymph.files import fingerprint
-from nymph.parquet import iter_parquet, read_parquet, write_parquet
+from nymph.files import fingerprint, remove_leftovers
+from nymph.parquet import iter_parquet, open_parquet, read_parquet, write_parquet
 from nymph.stages import Made, Work
+from nymph.stores.quarantine import load_failures, write_failures
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -66,6 +67,11 @@ RECORDING_SCHEMA = pa.schema(
 )
 
 
+_LIGHT = [name for name in RECORDING_SCHEMA.names if name not in ("text", "messages", "segments")]
+_WORDS = 2_000_000
+"""Words of a row group: long documents must not make one that fills memory."""
+
+
 @dataclass(frozen=True)
 class Recordings:
     """The recordings of a corpus, each content once."""
@@ -100,26 +106,42 @@ class Recordings:
         """
         seen: set[str] = set()
         units: dict[str, list[dict[str, Any]]] = {}
-        for batch in self.reader():
-            for row in _light(batch).to_pylist():
+        for batch in iter_parquet(self.filepath, _LIGHT):
+            for row in batch.to_pylist():
+                row["has_text"] = row["kind"] != "speech" or row["given"] is not None
                 if row["id"] not in seen and (not kinds or row["kind"] in kinds):
                     units.setdefault(row["unit"], []).append(row)
                 seen.add(row["id"])
         return units
 
     def read_unit(self, unit: str) -> Iterator[dict[str, Any]]:
-        """A unit's rows, whole; of equal contents only the first."""
+        """A unit's rows, whole; of equal contents only the first. Cheap for units asked for in their order."""
         seen: set[str] = set()
-        for batch in ds.dataset(self.filepath).to_batches(filter=pc.field("unit") == unit):
-            for row in batch.to_pylist():
+        stamp = self.filepath.stat().st_mtime_ns
+        for number in _places(self.filepath, stamp).get(unit, ()):
+            group = _row_group(self.filepath, stamp, number)
+            for row in group.filter(pc.equal(group["unit"], unit)).to_pylist():
                 if row["id"] not in seen:
                     seen.add(row["id"])
                     yield row
 
 
-def _light(batch: pa.RecordBatch) -> pa.RecordBatch:
-    has_text = pc.or_(pc.is_valid(batch["text"]), pc.is_valid(batch["messages"]))
-    return batch.drop_columns(["text", "messages", "segments"]).append_column("has_text", has_text)
+@lru_cache(maxsize=1)
+def _places(filepath: Path, stamp: int) -> dict[str, tuple[int, ...]]:
+    """Unit -> the row groups that hold its rows. `stamp` tells one state of the file from the next."""
+    places: dict[str, tuple[int, ...]] = {}
+    with open_parquet(filepath) as file:
+        for number in range(file.num_row_groups):
+            units = file.read_row_group(number, ["unit"])["unit"].unique().to_pylist()
+            places.update({unit: (*places.get(unit, ()), number) for unit in units})
+    return places
+
+
+@lru_cache(maxsize=1)
+def _row_group(filepath: Path, stamp: int, number: int) -> pa.Table:
+    """The group read last: a scan of the whole table for each unit would cost the square of their number."""
+    with open_parquet(filepath) as file:
+        return file.read_row_group(number)
 
 
 def save_recordings(filepath: Path, work: Work) -> None:
@@ -127,15 +149,25 @@ def save_recordings(filepath: Path, work: Work) -> None:
 
     An item's key is its `file_key`, its value the file's rows; the work must yield outcomes in the order of its items.
     """
+    remove_leftovers(filepath.parent, filepath.name)
     kept = set(read_parquet(filepath, ["file_key"])["file_key"].to_pylist()) if filepath.is_file() else set()
-    wanted = [item.key for item in work.items]
-    if filepath.is_file() and kept.issuperset(wanted) and kept.issubset(wanted):
+    if filepath.is_file() and kept == {item.key for item in work.items}:
         list(carry_out(work, lambda item: True))
+        work.tally.recall(load_failures(failures_path(filepath)))
         return
     write_parquet(filepath, RECORDING_SCHEMA, _batches(_merged(filepath, work, kept)))
 
 
+def failures_path(filepath: Path) -> Path:
+    """Where the failures inside the files of a table are kept: bad lines of a file that is not read again.
+
+    The quarantine is written after the table. A kill in between would lose them for good, were they not here.
+    """
+    return filepath.with_suffix(".failures.parquet")
+
+
 def _merged(filepath: Path, work: Work, kept: set[str]) -> Iterator[dict[str, Any]]:
+    """All rows in order; at their end, before the table gets its name, the failures are on disk."""
     outcomes = carry_out(work, lambda item: item.key in kept)
     old = _old_rows(filepath) if kept else iter(())
     for item in work.items:
@@ -146,6 +178,8 @@ def _merged(filepath: Path, work: Work, kept: set[str]) -> Iterator[dict[str, An
         if isinstance(outcome, Made):
             yield from ({**row, "file_key": item.key} for row in outcome.value)
     list(outcomes)
+    work.tally.recall(load_failures(failures_path(filepath)))
+    write_failures(failures_path(filepath), work.stage, work.tally.failures)
 
 
 def _old_rows(filepath: Path) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
@@ -155,10 +189,12 @@ def _old_rows(filepath: Path) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
 
 def _batches(rows: Iterable[dict[str, Any]], size: int = 4096) -> Iterator[pa.RecordBatch]:
     pending: list[dict[str, Any]] = []
+    words = 0
     for row in rows:
         pending.append(row)
-        if len(pending) == size:
+        words += row.get("words") or 0
+        if len(pending) == size or words >= _WORDS:
             yield pa.RecordBatch.from_pylist(pending, RECORDING_SCHEMA)
-            pending = []
+            pending, words = [], 0
     if pending:
         yield pa.RecordBatch.from_pylist(pending, RECORDING_SCHEMA)
