@@ -16,13 +16,13 @@ from nymph.sequences.inspect import mel_picture, read_rows, render
 from nymph.sequences.packing import PackingOptions
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows
-from nymph.sequences.schema import check_schema
+from nymph.sequences.schema import check_schema, common_tokenizer
 from nymph.sequences.splits import SPLITS, SplitOptions
 from nymph.sequences.statistics import FeatureStatistics, statistics_of
 from nymph.sequences.streams import Frames
 from nymph.sequences.tasks import TASKS
 from nymph.sequences.units import UnitOptions, fit_codebook
-from nymph.sequences.writer import ShardOptions, common_tokenizer
+from nymph.sequences.writer import ShardOptions
 from nymph.text.tokenizer import Tokenizer, train_tokenizer
 
 from .conftest import FRAMES, frames_of, make_utterance

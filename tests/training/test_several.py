@@ -2,11 +2,13 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from nymph.errors import NymphError
 from nymph.flight.server import FlightServer
 from nymph.flight.source import open_source
+from nymph.sequences.schema import TOKENIZER_KEY
 from nymph.training.__main__ import job_of, parser
 from nymph.training.data import Lanes, step_rows
 from nymph.training.several import open_rows
@@ -34,6 +36,15 @@ def test_ranks_share_several_tables(tmp_path: Path) -> None:
     locations = write_rows(tmp_path / "a", 9, seed=1), write_rows(tmp_path / "b", 6, seed=2)
     ranks = [rows_by_epoch(locations, Lanes.of(rank, 2))[0] for rank in range(2)]
     assert ranks[0] + ranks[1] == rows_by_epoch(locations)[0]
+
+
+def test_rows_of_two_tokenizers_are_not_mixed(tmp_path: Path) -> None:
+    locations = write_rows(tmp_path / "a", 4), write_rows(tmp_path / "b", 4)
+    (shard,) = (tmp_path / "b").glob("*.parquet")
+    table = pq.read_table(shard)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, TOKENIZER_KEY: b"another"}), shard)
+    with pytest.raises(NymphError, match="different tokenizers cannot be mixed"):
+        open_rows(locations)
 
 
 def test_an_empty_list_is_a_user_error() -> None:

@@ -5,7 +5,7 @@ tensor without touching a row. Legend: T context length, 640 = 8 frames x 80 log
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Literal
 
@@ -88,6 +88,16 @@ def vocabulary_size_of(schema: pa.Schema) -> int:
 def sentiment_labels_of(schema: pa.Schema) -> tuple[str, ...]:
     """The labels that the rows' sentiment classes stand for, in class order."""
     return tuple(json.loads(_fact(schema, SENTIMENTS_KEY)))
+
+
+def common_tokenizer(schemas: Iterable[pa.Schema]) -> str:
+    """The one tokenizer fingerprint of tables that are to be used together; NymphError if they differ."""
+    found = {(schema.metadata or {}).get(TOKENIZER_KEY, b"unknown").decode() for schema in schemas}
+    if len(found) != 1:
+        raise NymphError(
+            f"rows of different tokenizers cannot be mixed, got {sorted(found)}; run the parquet pipeline again"
+        )
+    return found.pop()
 
 
 def _fact(schema: pa.Schema, key: bytes) -> str:

@@ -5,7 +5,7 @@ tokenizer and options. Where the rows came from goes to `_origins/`, which reade
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,16 +101,6 @@ def write_shards(
         write_json(part / ORIGINS / LEFT_OUT, left_out() if left_out else {})
         size = sum(path.stat().st_size for path in part.rglob("*.parquet"))
     return ShardReport(shards.count, shards.rows, size)
-
-
-def common_tokenizer(schemas: Sequence[pa.Schema]) -> str:
-    """The one tokenizer fingerprint of tables that are to be used together; NymphError if they differ."""
-    found = {(schema.metadata or {}).get(TOKENIZER_KEY, b"unknown").decode() for schema in schemas}
-    if len(found) != 1:
-        raise NymphError(
-            f"rows of different tokenizers cannot be mixed, got {sorted(found)}; run the parquet pipeline again"
-        )
-    return found.pop()
 
 
 class _Buffer:

@@ -14,10 +14,11 @@ from nymph.errors import NymphError
 from nymph.files import fingerprint
 from nymph.flight.source import RowSource, open_source
 from nymph.flight.tickets import Ticket
+from nymph.sequences.schema import common_tokenizer
 
 
 class SeveralSources:
-    """The rows of `sources` end to end; NymphError where their schemas differ."""
+    """The rows of `sources` end to end; NymphError where their schemas or tokenizers differ."""
 
     def __init__(self, sources: Sequence[RowSource]) -> None:
         self._sources = list(sources)
@@ -25,6 +26,7 @@ class SeveralSources:
         for other in self._sources[1:]:
             if not other.schema.equals(first.schema):
                 raise NymphError(f"tables {first.table!r} and {other.table!r} have different columns; train them apart")
+        common_tokenizer(source.schema for source in self._sources)
         self.schema: pa.Schema = first.schema
         self.rows = sum(source.rows for source in self._sources)
         self.fingerprint = fingerprint([source.fingerprint for source in self._sources])
