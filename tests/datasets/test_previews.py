@@ -4,7 +4,6 @@ import base64
 from pathlib import Path
 
 import pytest
-from tests.sequences.conftest import SENTENCES, make_utterance
 
 from nymph.datasets.picture import PictureDataset
 from nymph.datasets.sequences import SequencesDataset
@@ -15,6 +14,7 @@ from nymph.sequences.units import Codebook
 from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances, write_utterances
 from nymph.text.tokenizer import Tokenizer, TokenizerOptions, train_tokenizer
+from tests.sequences.conftest import SENTENCES, make_utterance
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 import signal
 
 import pytest
-from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for, wait_for_another
 
 from nymph.training.events import read_events
+from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for, wait_for_another
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 

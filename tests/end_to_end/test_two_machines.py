@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.project import QUICK, Project, kill_group
 
 from nymph.training.events import read_events
+from tests.end_to_end.project import QUICK, Project, kill_group
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -1,4 +1,3 @@
-import socket
 import wave
 from collections.abc import Iterator
 
@@ -8,17 +7,13 @@ import pytest
 from nymph.transcription.config import TranscriptionConfig
 from nymph.transcription.engine import Transcriber, load_transcriber
 from nymph.transcription.models import packaged_file
+from tests.offline import nothing_leaves_this_machine
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_connections() -> Iterator[None]:
-    """Whatever tries to leave this machine fails: loading and running the offline models needs nobody."""
-
-    def refuse(self: socket.socket, address: object) -> None:
-        raise AssertionError(f"tried to connect to {address}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", refuse)
+    """Loading and running the offline models needs nobody."""
+    with nothing_leaves_this_machine():
         yield
 
 

@@ -7,6 +7,7 @@ again from the last checkpoint, `launch.restarts` times.
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def launch(job: Job, progress: Progress) -> Report:
         KeyboardInterrupt, SystemExit: After SIGINT or SIGTERM, once a checkpoint is on disk.
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
-    with _environment(job), _followed(job, progress):
+    with _environment(job), _followed(job, progress), _own_signals():
         try:
             results = elastic_launch(_config(job), _rank)(job.to_dict())
         except ChildFailedError as error:
@@ -57,6 +58,20 @@ def launch(job: Job, progress: Progress) -> Report:
                 raise KeyboardInterrupt from None
             raise SystemExit(128 + error.sigval) from None
     return Report(**results[min(results)])
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Torch's launcher leaves its signal handlers behind; afterwards Ctrl-C is this process's own again."""
+    mine = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    }
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in mine.items():
+                signal.signal(number, handler)
 
 
 def _rank(values: dict[str, Any]) -> dict[str, Any]:
