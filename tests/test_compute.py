@@ -124,6 +124,15 @@ def test_an_item_that_kills_its_worker_is_quarantined() -> None:
     assert sum(isinstance(outcome, Made) for outcome in outcomes) == 11
 
 
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_killed_dask_worker_costs_its_item_only() -> None:
+    cluster = ComputeOptions(engine="dask", n_jobs=2)
+    outcomes = dict(spread(partial(die_of_five, None), range(12), cluster))
+    assert isinstance(outcomes.pop(5), Lost)
+    assert outcomes == {number: number for number in range(12) if number != 5}
+
+
 def test_a_model_is_loaded_once_in_each_process(tmp_path: Path) -> None:
     lazy = Lazy("m", partial(counted_model, tmp_path))
     assert {value for _, value in spread(partial(use, lazy), range(12), LOKY)} == {"model"}

@@ -1,18 +1,20 @@
 """Work on many items by the engine that is configured: this process, others beside it, or a cluster.
 
-joblib does the spreading, so loky, threads, Dask and Ray are one option. Items are taken a few ahead of what is done,
-and outcomes come as they are ready: memory does not grow with the number of items. A killed worker costs the items it
-had: those that were under way are tried again, each alone, and one that kills its worker twice is lost and named. The
-price of surviving is that loky starts its processes, and their models, anew.
+joblib spreads work over processes, threads and Ray, `distributed` over Dask. Items are taken a few ahead of what is
+done, and outcomes come as they are ready: memory does not grow with the number of items. A killed worker costs the
+items it had: those that were under way are tried again, each alone, and one that kills its worker twice is lost and
+named. The price of surviving is that loky starts its processes, and their models, anew.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from pydantic import BaseModel, ConfigDict, Field
 
 from nymph.errors import NymphError
@@ -21,6 +23,8 @@ from nymph.stages import Failed, Item, Made, Outcome, failure_of
 
 T = TypeVar("T")
 R = TypeVar("R")
+AHEAD = 2
+"""Items under way, or next, for each job."""
 Store = Callable[[Item, Any], None]
 """Puts an item's value where it belongs, in the process that made it."""
 
@@ -157,45 +161,67 @@ def _alone(work: Callable[[T], R], item: T, run: Run, deaths: Deaths) -> R | Los
 
 def _engine(options: ComputeOptions) -> tuple[Run, Deaths]:
     """How to run tasks there, and what is raised when a worker dies."""
-    backends: dict[str, Callable[[ComputeOptions], tuple[dict[str, Any], Deaths]]] = {
-        "loky": _loky,
-        "threading": lambda _: ({"backend": "threading"}, ()),
-        "dask": _dask,
-        "ray": _ray,
-    }
-    backend, deaths = backends[options.engine](options)
+    return {"loky": _loky, "threading": _threading, "dask": _dask, "ray": _ray}[options.engine](options)
 
+
+def _joblib(options: ComputeOptions) -> Run:
     def run(tasks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        with parallel_config(**backend):
-            parallel = Parallel(options.n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-            return iter(parallel(tasks))
+        parallel = Parallel(
+            options.n_jobs,
+            backend=options.engine,
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch=f"{AHEAD}*n_jobs",
+        )
+        return iter(parallel(tasks))
 
-    return run, deaths
+    return run
 
 
-def _loky(_: ComputeOptions) -> tuple[dict[str, Any], Deaths]:
+def _threading(options: ComputeOptions) -> tuple[Run, Deaths]:
+    return _joblib(options), ()
+
+
+def _loky(options: ComputeOptions) -> tuple[Run, Deaths]:
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    return {"backend": "loky"}, (BrokenProcessPool,)
+    return _joblib(options), (BrokenProcessPool,)
 
 
-def _dask(options: ComputeOptions) -> tuple[dict[str, Any], Deaths]:
+def _dask(options: ComputeOptions) -> tuple[Run, Deaths]:
+    """Dask without joblib, whose Dask backend waits for ever for a task whose worker was killed."""
     try:
-        from distributed import KilledWorker
+        from distributed import KilledWorker, as_completed
     except ImportError as error:
         raise NymphError("engine: dask needs the package 'distributed': pip install distributed") from error
-    return {"backend": "dask", "client": _dask_client(options.address, options.n_jobs)}, (KilledWorker,)
+    client = _dask_client(options.address, options.n_jobs)
+
+    def run(tasks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        source = iter(tasks)
+        submitted = (client.submit(function, *arguments, pure=False) for function, arguments, _ in source)
+        waiting = as_completed(islice(submitted, AHEAD * options.n_jobs), loop=client.loop)
+        try:
+            for future in waiting:
+                yield future.result()
+                for following in islice(submitted, 1):
+                    waiting.add(following)
+        finally:
+            client.cancel(list(waiting.futures))
+
+    return run, (KilledWorker,)
 
 
 @cache
 def _dask_client(address: str | None, n_jobs: int) -> Any:
     """A client of the cluster; kept for the process, because a cluster of one's own takes seconds to start."""
+    import dask
     from distributed import Client, LocalCluster
 
     if address is None:
-        cluster = LocalCluster(
-            n_workers=n_jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-        )
+        local = "127.0.0.1"
+        quiet: dict[str, Any] = {"silence_logs": logging.CRITICAL, "dashboard_address": f"{local}:0"}
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+            cluster = LocalCluster(n_workers=n_jobs, threads_per_worker=1, host=local, **quiet)
         return Client(cluster, set_as_default=False)
     try:
         return Client(address, set_as_default=False, timeout=5)
@@ -203,7 +229,7 @@ def _dask_client(address: str | None, n_jobs: int) -> Any:
         raise NymphError(f"expected a Dask scheduler at {address}, got: {error}; is it running?") from error
 
 
-def _ray(options: ComputeOptions) -> tuple[dict[str, Any], Deaths]:
+def _ray(options: ComputeOptions) -> tuple[Run, Deaths]:
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -212,4 +238,4 @@ def _ray(options: ComputeOptions) -> tuple[dict[str, Any], Deaths]:
     if not ray.is_initialized():
         ray.init(address=options.address, num_cpus=None if options.address else options.n_jobs, include_dashboard=False)
     register_ray()
-    return {"backend": "ray"}, (ray.exceptions.RayError,)
+    return _joblib(options), (ray.exceptions.RayError,)
