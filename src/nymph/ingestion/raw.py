@@ -70,6 +70,8 @@ class RawFolder:
         Raises:
             NymphError: the name leads outside, or to nothing.
         """
+        if "\0" in source:
+            raise NymphError(f"expected the name of a file, got {source[:80]!r}")
         path = (self.root / source).resolve()
         if "\\x" in source and not path.exists():
             path = _undecodable(self.root, source)

@@ -120,6 +120,8 @@ def render(thread: Iterable[Message], tokenizer: Tokenizer, reply: bool = False)
 
 def message_of(record: Record) -> Message:
     """A message from `role` and `content` (or OpenAssistant's `text`); NymphError on an unknown role or no text."""
+    if not isinstance(record, Mapping):
+        raise NymphError("a message needs to be an object with 'role' and 'content'")
     role, content = record.get("role"), record.get("content", record.get("text"))
     if not isinstance(role, str) or not isinstance(content, str):
         raise NymphError("a message needs 'role' and 'content' (or 'text') as strings")
@@ -129,6 +131,8 @@ def message_of(record: Record) -> Message:
 def threads_of(record: Record, options: ChatOptions = ChatOptions()) -> Iterator[Thread]:
     """The threads of one record, whatever their quality; NymphError where it is no chat or a role is unknown."""
     if "messages" in record:
+        if not isinstance(record["messages"], list | tuple):
+            raise NymphError("not a chat: expected 'messages' to be a list")
         yield tuple(message_of(message) for message in record["messages"])
         return
     root = record.get("prompt", record)
@@ -155,7 +159,13 @@ def _paths(root: Record, options: ChatOptions) -> Iterator[Thread]:
 
 def _kept_replies(node: Record, options: ChatOptions) -> list[Record]:
     """Replies that are not deleted, by rank (unranked ones last, in order), as many as `maximum_rank` allows."""
-    alive = [reply for reply in node.get("replies") or [] if not reply.get("deleted")]
+    replies = node.get("replies") or []
+    if not isinstance(replies, list | tuple) or not all(isinstance(reply, Mapping) for reply in replies):
+        raise NymphError("not a chat: expected 'replies' to be a list of messages")
+    alive = [reply for reply in replies if not reply.get("deleted")]
+    ranks = [reply.get("rank") for reply in alive]
+    if not all(rank is None or isinstance(rank, int | float) for rank in ranks):
+        raise NymphError("not a chat: expected 'rank' to be a number or null")
     ordered = sorted(alive, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))
     return ordered if options.maximum_rank is None else ordered[: options.maximum_rank + 1]
 
