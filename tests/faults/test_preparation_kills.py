@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.end_to_end.project import REPOSITORY, Project
 from tests.ingestion.conftest import tone
 

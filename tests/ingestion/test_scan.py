@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.ingestion.conftest import Ingest, tone
 
 from nymph.ingestion.options import IngestionOptions
 from nymph.ingestion.raw import RawFolder
 from nymph.text.chat import ChatOptions
+from tests.ingestion.conftest import Ingest, tone
 
 STM = "talk 1 Ann 0.1 0.9 hello there\n"
 TURNS = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}]

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.reporting.conftest import ingested
 
 from nymph.errors import NymphError
 from nymph.reporting.corpus import looked_at_report
+from tests.reporting.conftest import ingested
 
 
 def test_in_is_used_and_quarantined(mixed: Path, tmp_path: Path) -> None:
