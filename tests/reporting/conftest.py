@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from nymph.compute import ComputeOptions
 from nymph.ingestion.raw import RawFolder
 from nymph.ingestion.scan import declare_recordings
 from nymph.reporting.corpus import ingested_report
@@ -42,7 +43,7 @@ def ingested(raw: Path, place: Path) -> dict[str, Any]:
     save_recordings(place / "recordings.parquet", work)
     save_quarantine(place / "unusable.parquet", Quarantine(work))
     recordings = Recordings.open(place / "recordings.parquet")
-    sound = declare_statistics(RawFolder(raw), recordings)
+    sound = declare_statistics(RawFolder(raw), recordings, ComputeOptions())
     save_items(place / "statistics", sound)
     save_quarantine(place / "undecodable.parquet", Quarantine(sound))
     unusable, undecodable = (load_failures(place / f"{name}.parquet") for name in ("unusable", "undecodable"))

@@ -5,7 +5,7 @@ the mean) of the mono mix that every later stage hears. Samples are looked at at
 resampling rounds clipped tops off. Memory is one block of sound and ten numbers a second.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -14,10 +14,10 @@ import pyarrow as pa
 from scipy.signal import sosfilt
 
 from nymph.audio.decode import Samples, decode_blocks
-from nymph.errors import NymphError
+from nymph.compute import ComputeOptions, PerItem
 from nymph.files import fingerprint
 from nymph.ingestion.raw import RawFolder
-from nymph.stages import Item, Made, Outcome, Work, failure_of
+from nymph.stages import Item, Work
 from nymph.stores.recordings import Recordings
 
 VERSION = 1
@@ -45,22 +45,17 @@ _Floats = npt.NDArray[np.float64]
 _SLOWEST = 4000  # Hz; below it the shelf of the K-weighting lies beyond half the rate
 
 
-def declare_statistics(raw: RawFolder, recordings: Recordings) -> Work:
-    """Work with one item a recording."""
+def declare_statistics(raw: RawFolder, recordings: Recordings, compute: ComputeOptions) -> Work:
+    """Work with one item a recording, done where `compute` says."""
     items = [
         Item(unit, fingerprint(VERSION, unit), rows[0]["sample_rate"], rows[0]["source"])
         for unit, rows in recordings.units("speech").items()
     ]
-    return Work("ingestion", items, partial(_measure, raw))
+    return Work("ingestion", items, PerItem(partial(_measure, raw), compute))
 
 
-def _measure(raw: RawFolder, items: Sequence[Item]) -> Iterator[Outcome]:
-    for item in items:
-        try:
-            blocks = decode_blocks(raw.path_of(item.source), item.payload)
-            yield Made(item, measure(item.id, blocks, item.payload))
-        except NymphError as error:
-            yield failure_of(item, error)
+def _measure(raw: RawFolder, item: Item) -> pa.Table:
+    return measure(item.id, decode_blocks(raw.path_of(item.source), item.payload), item.payload)
 
 
 def measure(recording: str, blocks: Iterable[Samples], rate: int) -> pa.Table:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from nymph.compute import ComputeOptions
 from nymph.ingestion.raw import RawFolder
 from nymph.ingestion.scan import declare_recordings
 from nymph.pipelines.ingestion.options import IngestionOptions
@@ -22,9 +23,9 @@ def ingest_raw_files(raw: RawFolder, options: IngestionOptions) -> tuple[Work, Q
     return work, Quarantine(work)
 
 
-def measure_recordings(raw: RawFolder, recordings: Recordings) -> tuple[Work, Quarantine]:
+def measure_recordings(raw: RawFolder, recordings: Recordings, compute: ComputeOptions) -> tuple[Work, Quarantine]:
     """Declare loudness, clipping and silence of every recording."""
-    work = declare_statistics(raw, recordings)
+    work = declare_statistics(raw, recordings, compute)
     return work, Quarantine(work)
 
 

@@ -17,7 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 measure_recordings,
-                inputs=["raw", "recordings"],
+                inputs=["raw", "recordings", "params:compute"],
                 outputs=["recording_statistics", "statistics_quarantine"],
                 name="measure_recordings",
             ),
