@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.sequences.conftest import FRAMES, make_utterance
 
 from nymph.datasets.tokenizer import CodebookDataset, TokenizerDataset
 from nymph.errors import NymphError
@@ -20,16 +19,19 @@ from nymph.pipelines.tokenizer.nodes import (
     report_fertility,
     train_tokenizer,
 )
-from nymph.pipelines.tokenizer.options import TokenizerParameters, TokenizerStageOptions
+from nymph.pipelines.tokenizer.options import TokenizerParameters
 from nymph.sequences.schema import vocabulary_size_of
 from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances, write_utterances
+from tests.sequences.conftest import FRAMES, make_utterance
 
 OFFLINE = Lazy[Any]({"model": "offline-minilm"}, lambda: pytest.fail("the model was loaded"))
 
 
-def options_of(values: dict[str, Any], classifier: Lazy[Any] = OFFLINE) -> TokenizerStageOptions:
-    return check_tokenizer_options(TokenizerParameters.model_validate(values), classifier)
+def options_of(values: dict[str, Any], classifier: Lazy[Any] = OFFLINE) -> TokenizerParameters:
+    parameters = TokenizerParameters.model_validate(values)
+    check_tokenizer_options(parameters, classifier)
+    return parameters
 
 
 @pytest.fixture
@@ -52,9 +54,8 @@ def test_a_label_without_a_token_is_named_before_any_work(tmp_path: Path) -> Non
 def test_the_seeds_configuration_goes_before_the_parameters(tmp_path: Path) -> None:
     tokens = {"sentiment": ["<negative>", "<neutral>", "<positive>", "<joy>"]}
     write_json(tmp_path / "seed.json", {"vocab_size": 700, "special_tokens": tokens})
-    options = options_of(
-        {"vocabulary_size": 900, "seed_config": str(tmp_path / "seed.json"), "audio_units": {"units": 2}}
-    )
+    given = {"vocabulary_size": 900, "seed_config": str(tmp_path / "seed.json"), "audio_units": {"units": 2}}
+    options = options_of(given).settled()
     assert (options.vocabulary_size, options.audio_units.units) == (700, 2)
     assert options.special_tokens.sentiments[-1] == "joy"
 

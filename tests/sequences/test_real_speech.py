@@ -12,7 +12,7 @@ import pytest
 
 from nymph.audio.frames import frame_table
 from nymph.sequences.documents import MixOptions
-from nymph.sequences.inspect import DocumentView, read_rows, render
+from nymph.sequences.inspect import DocumentView, Run, read_rows, render, shown
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows
 from nymph.sequences.splits import SplitOptions
@@ -157,5 +157,11 @@ def test_interleaved_words_follow_their_sound_in_time(folder: Path, tokenizer: T
 
 def test_a_person_can_read_it(folder: Path, tokenizer: Tokenizer) -> None:
     shown = "\n".join(render(row) for row in read_rows(folder, tokenizer, 0, 10_000))
-    for expected in ("<|user|>", "<|sentiment:positive|>", "<|pitch:0|>", "speak sample:3", "audio positions]"):
+    for expected in ("<|user|>", "<|sentiment:positive|>", "<|pitch:0|>", "speak sample:3", " audio "):
         assert expected in shown
+
+
+def test_units_are_shown_by_their_numbers() -> None:
+    text = "".join(f"<|unit:{unit}|>" for unit in (3, 11))
+    assert shown(Run("audio", 1.0, text, 2, None, None)) == "[2 audio units: 3 11]"
+    assert shown(Run("audio", 0.0, "<|audio|>", 1, None, None)) == "[1 audio positions]"

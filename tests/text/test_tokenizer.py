@@ -1,16 +1,19 @@
 """The tokenizer: loss-free, the same through every encoder, and safe from what a text says."""
 
+import json
 import pickle
 from pathlib import Path
 from random import Random
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nymph.errors import NymphError
 from nymph.text.backend import TokenizersEncoder
+from nymph.text.table import read_tokenizer_table, write_tokenizer_table
 from nymph.text.tokenizer import Tokenizer, TokenizerOptions, train_tokenizer
 from nymph.text.vocabulary import SpecialTokens
 
@@ -109,6 +112,23 @@ def test_audio_units_grow_without_moving_an_id() -> None:
     assert [small.id(f"<|unit:{k}|>") for k in range(4)] == [large.id(f"<|unit:{k}|>") for k in range(4)]
     assert large.encode(CORPUS[1]) == TOKENIZER.encode(CORPUS[1])
     assert large.id("<|unit:15|>") == large.size - 1
+
+
+def test_a_table_beside_the_rows_gives_the_tokenizer_units_and_all(tmp_path: Path) -> None:
+    full = TOKENIZER.with_prosody_edges({"pitch": (100.0, 180.0)}).with_audio_units(8)
+    write_tokenizer_table(tmp_path / "tokenizer", full)
+    (row,) = pq.read_table(tmp_path / "tokenizer").to_batches()
+    assert read_tokenizer_table(row).fingerprint == full.fingerprint
+
+
+def test_id_ranges_tile_the_vocabulary_and_are_written_down(tmp_path: Path) -> None:
+    full = TOKENIZER.with_audio_units(8)
+    full.save(tmp_path / "tokenizer.json")
+    stored = json.loads((tmp_path / "tokenizer_config.json").read_text())["nymph"]["id_ranges"]
+    edges = [stored[name] for name in ("control", "marks", "text", "audio_units")]
+    assert [first for first, _ in edges] == [0, *(stop for _, stop in edges[:-1])]
+    assert edges[0][1] == len(SpecialTokens().control_tokens())
+    assert edges[-1] == [full.id("<|unit:0|>"), full.size]
 
 
 def test_a_large_vocabulary_uses_wider_ids() -> None:

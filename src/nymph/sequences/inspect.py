@@ -3,6 +3,7 @@
 Reads one row group at a time and the origins beside it. For people: nothing here is fast.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,8 +26,10 @@ from nymph.sequences.schema import (
 )
 from nymph.sequences.writer import ORIGINS
 from nymph.text.tokenizer import Tokenizer
+from nymph.text.vocabulary import unit_token
 
 _SHADES = " .:-=+*#%@"
+_UNIT = re.compile(unit_token(0).replace("|", r"\|").replace("0", r"(\d+)"))
 
 
 @dataclass(frozen=True)
@@ -216,5 +219,6 @@ def _times(run: Run) -> str:
 def shown(run: Run) -> str:
     """What stands in a run, on one line."""
     if run.modality == "audio":
-        return f"[{run.positions} audio positions]"
+        units = _UNIT.findall(run.text)
+        return f"[{len(units)} audio units: {' '.join(units)}]" if units else f"[{run.positions} audio positions]"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in run.text)

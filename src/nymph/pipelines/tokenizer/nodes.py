@@ -30,29 +30,29 @@ REPORTED_TEXTS = 20_000
 """Texts that the fertility report looks at: it is made anew by every run."""
 
 
-def check_tokenizer_options(parameters: TokenizerParameters, sentiment_classifier: Lazy[Any]) -> TokenizerStageOptions:
-    """The options the stage works by. Depends on nothing that is made, so a wrong one ends a run at its beginning.
+def check_tokenizer_options(parameters: TokenizerParameters, sentiment_classifier: Lazy[Any]) -> None:
+    """Look at the options before any work: this depends on nothing that is made, so it comes first in every run.
 
     Raises:
         NymphError: the sentiment model has a label without a token, or `seed_config` cannot be read.
     """
-    options = parameters.root.settled()
-    options.special_tokens.check_sentiment_labels(label_names(sentiment_classifier.identity["model"]))
-    return options
+    labels = label_names(sentiment_classifier.identity["model"])
+    parameters.settled().special_tokens.check_sentiment_labels(labels)
 
 
-def train_tokenizer(utterances: Utterances, options: TokenizerStageOptions) -> Work:
+def train_tokenizer(utterances: Utterances, parameters: TokenizerParameters) -> Work:
     """Declare the tokenizer; texts are streamed from the utterances."""
+    options = parameters.settled()
     chosen = {name: value for name, value in asdict(options).items() if name != "audio_units"}
     key = fingerprint(VERSION, utterances.fingerprint, chosen, options.audio_units.units)
     return whole("tokenizer", key, lambda: _learn(utterances, options))
 
 
 def fit_audio_units(
-    utterances: Utterances, frames: StoredItems, options: TokenizerStageOptions, rows: ParquetOptions
+    utterances: Utterances, frames: StoredItems, parameters: TokenizerParameters, rows: ParquetOptions
 ) -> Work:
     """Declare the codebook of audio units, learned from what is said in the training split."""
-    chosen = options.audio_units
+    chosen = parameters.root.audio_units
     corpus = [utterances.fingerprint, frames.fingerprint, asdict(rows.split)] if chosen.units else []
 
     def tables() -> Iterator[pa.Table]:

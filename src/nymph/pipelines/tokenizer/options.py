@@ -18,14 +18,15 @@ class TokenizerStageOptions(TokenizerOptions):
     seed_config: str | None = None
     """A `tokenizer_config.json` of the first tokenizer trainer; what it says of the vocabulary goes before the rest."""
 
-    def settled(self) -> "TokenizerStageOptions":
-        """These options with those of `seed_config` in their place."""
-        if self.seed_config is None:
-            return self
-        seed = read_seed_config(self.seed_config)
-        given = {one.name: getattr(seed, one.name) for one in fields(TokenizerOptions)}
-        return replace(self, **given, seed_config=None)
-
 
 class TokenizerParameters(RootModel[TokenizerStageOptions]):
     """`params:tokenizer`; see `TokenizerStageOptions` for the fields."""
+
+    def settled(self) -> TokenizerStageOptions:
+        """The options with those of `seed_config` in their place."""
+        options = self.root
+        if options.seed_config is None:
+            return options
+        seed = read_seed_config(options.seed_config)
+        given = {one.name: getattr(seed, one.name) for one in fields(TokenizerOptions)}
+        return replace(options, **given, seed_config=None)

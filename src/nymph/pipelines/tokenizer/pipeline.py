@@ -17,15 +17,15 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 check_tokenizer_options,
                 inputs=["params:tokenizer", "sentiment_classifier"],
-                outputs="tokenizer_options",
+                outputs=None,
                 name="check_tokenizer_options",
             ),
             Node(
-                train_tokenizer, inputs=["utterances", "tokenizer_options"], outputs="tokenizer", name="train_tokenizer"
+                train_tokenizer, inputs=["utterances", "params:tokenizer"], outputs="tokenizer", name="train_tokenizer"
             ),
             Node(
                 fit_audio_units,
-                inputs=["utterances", "frames", "tokenizer_options", "params:parquet"],
+                inputs=["utterances", "frames", "params:tokenizer", "params:parquet"],
                 outputs="audio_codebook",
                 name="fit_audio_units",
             ),
