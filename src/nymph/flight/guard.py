@@ -16,6 +16,7 @@ import pyarrow.flight as fl
 from nymph.errors import NymphError
 from nymph.flight.catalogue import Preparing
 from nymph.flight.failures import BUSY, PREPARING, refusal
+from nymph.flight.memory import return_freed_memory_soon
 
 if TYPE_CHECKING:
     from nymph.flight.server import FlightServer
@@ -93,6 +94,7 @@ def _check_size(limit: int, arguments: tuple[Any, ...]) -> None:
     for argument in arguments:
         size = _size(argument)
         if size > limit:
+            return_freed_memory_soon()
             raise NymphError(f"expected a request of at most {limit} bytes, got {size}")
 
 

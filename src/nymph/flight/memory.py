@@ -1,15 +1,18 @@
-"""Freed memory stays with the process, so that the next batch does not pay for it again.
+"""Clients keep freed memory, so that the next batch does not pay for it again; servers return a stranger's.
 
 glibc gives large freed blocks back to the kernel; a stream of 1 MiB batches then takes a page fault every 4 KiB, and
 half of a client's processor time goes into the kernel clearing pages. The price of keeping it: a process that once
 held much looks large for the rest of its life. Elsewhere than on glibc this does nothing.
 """
 
+import contextlib
 import ctypes
+import threading
 from functools import cache
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
+_returning = threading.Lock()
 
 
 @cache
@@ -25,3 +28,20 @@ def keep_freed_memory() -> bool:
         _M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD,
     }
     return all(mallopt(name, value) for name, value in settings.items())
+
+
+def return_freed_memory_soon(delay: float = 0.5) -> None:
+    """Give freed memory back to the kernel in `delay` seconds, when the call that held it is over.
+
+    glibc keeps what gRPC joined an oversized request from. However many ask, one timer runs at a time.
+    """
+    if _returning.acquire(blocking=False):
+        timer = threading.Timer(delay, _return_freed_memory)
+        timer.daemon = True
+        timer.start()
+
+
+def _return_freed_memory() -> None:
+    _returning.release()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
