@@ -31,6 +31,15 @@ def test_a_sentence_is_found_inside_a_longer_stretch(aligner, conversation) -> N
     assert all(word.timing == "aligned" for word in words if word.word != "Sheila")
 
 
+def test_what_was_heard_before_does_not_matter(conversation) -> None:
+    """A feature extractor that remembers its last chunk moves the first word by a frame."""
+    tired = EnglishAligner()
+    sentence = (10.0, 20.0, "And I'm Sheila in Texas originally from Chicago")
+    fresh = aligned(EnglishAligner(), conversation, *sentence)
+    aligned(tired, conversation, 0.0, 10.0, "Hello hello I didn't know you were there neither did I")
+    assert aligned(tired, conversation, *sentence) == fresh
+
+
 def test_an_unknown_word_is_spelt_out_and_marked(aligner, conversation) -> None:
     this, _, dyan, *_ = aligned(aligner, conversation, 12.5, 14.3, "This is Dyaanh in New Jersey.")
     assert this.timing == "aligned"

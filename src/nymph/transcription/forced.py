@@ -60,6 +60,7 @@ class EnglishAligner:
         if not names:
             return None
         pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+        self._decoder.reinit_feat()  # else the last chunk's features move the first word of this one by a frame
         self._decoder.set_align_text(" ".join(names))
         self._decoder.start_utt()
         self._decoder.process_raw(pcm.tobytes(), full_utt=True)
