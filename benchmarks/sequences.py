@@ -6,7 +6,8 @@ The peer is the recipe of transformers' `run_clm.py`: `map` with a batched fast 
 `to_parquet`. It writes input_ids alone; Nymph writes all ten columns of its rows, with checksums. Both use the same
 tokenizer, one process, one thread. Rounds are interleaved, figures are medians of CPU seconds. Peak memory is that of
 a process of its own that only runs Nymph. `datasets` is installed in an environment of its own on top of this one
-(`--peers`, made by the first run) unless it is installed here. The last line is JSON.
+(`--peers`, made by the first run) unless it is installed here. Speech, which the peer knows nothing of, goes through
+all tasks of the default mix with made frames; its figure is CPU seconds an hour of speech. The last line is JSON.
 """
 
 import os
@@ -21,11 +22,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from peers import run_again_with
 from tokenizer import interleaved, read_texts
 
@@ -68,6 +72,60 @@ class Utterances:
                 "source": "text/benchmark.txt",
                 "text": text,
             }
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Made utterances of ten words in four seconds, fifteen a recording of a minute; `frames` reads what it names."""
+
+    minutes: int
+    words: list[str]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number in range(self.minutes * 15):
+            said = [self.words[(number * 10 + k) % len(self.words)] for k in range(10)]
+            start = number % 15 * 4.0
+            words = [
+                {"word": word, "start": start + k * 0.4, "end": start + k * 0.4 + 0.4} for k, word in enumerate(said)
+            ]
+            yield {
+                "id": f"{number}",
+                "recording": f"{number // 15}",
+                "kind": "speech",
+                "source": "audio/made.wav",
+                "text": " ".join(said),
+                "words": words,
+                "speaker": "S",
+                "speaker_vector": [0.0625] * 256,
+                "prosody": {"f0_mean_hz": 100.0 + number % 90, "energy_db": -30.0, "rate_syllables_per_s": 4.0},
+                "sentiment": {"label": "neutral"},
+                "frames": {"file": "made", "start": round(start * 100), "stop": round(start * 100) + 400},
+            }
+
+    def frames(self, reference: Mapping[str, Any]) -> pa.Table:
+        """Rows of one made minute of frames, whatever the recording."""
+        return made_minute().slice(reference["start"], reference["stop"] - reference["start"])
+
+
+@cache
+def made_minute() -> pa.Table:
+    random = np.random.default_rng(0)
+    voiced = random.random(6000) < 0.6
+    return pa.table(
+        {
+            "log_mel": pa.FixedSizeListArray.from_arrays(random.normal(size=6000 * 80).astype(np.float32), 80),
+            "energy_db": random.normal(-30, 5, 6000).astype(np.float32),
+            "f0_hz": np.where(voiced, 150.0, np.nan).astype(np.float32),
+            "voiced": voiced,
+        }
+    )
+
+
+def speech_seconds_per_hour(tokenizer: Tokenizer, texts: list[str], folder: Path, minutes: int = 20) -> float:
+    """CPU seconds from an hour of utterances and frames to rows of every default task."""
+    speech = Speech(minutes, " ".join(texts[:200]).split())
+    corpus = Corpus(speech, tokenizer, speech.frames, Options(mix=MixOptions()), "benchmark")
+    return interleaved({"speech": lambda: corpus.write("train", folder)}, 2)["speech"] * 60 / minutes
 
 
 def write_with_nymph(utterances: Utterances, tokenizer: Tokenizer, folder: Path) -> None:
@@ -146,15 +204,18 @@ def compare(chosen: argparse.Namespace, utterances: Utterances, tokenizer: Token
         },
         chosen.rounds,
     )
+    speech = speech_seconds_per_hour(tokenizer, utterances.texts, folder / "speech")
     report = describe_rows(folder / "rows")
     positions = sum(report["positions"].values())
     print(f"{positions:,} tokens in {report['rows']:,} rows of {CONTEXT_LENGTH}")
     for name, value in seconds.items():
         speeds = f"{positions / value / 1e6:6.2f} Mtokens/CPU s {report['rows'] / value:8.0f} rows/CPU s"
         print(f"{name:26} {value:8.3f} CPU s {speeds}")
+    print(f"speech, all tasks          {speech:8.3f} CPU s an hour of speech")
     figures = {
         "tokens_per_s_vs_datasets": round(seconds["datasets, input_ids only"] / seconds["nymph, all columns"], 2),
         "padding_waste": report["padding"],
+        "speech_cpu_s_per_hour": round(speech, 2),
         "peak_rss_mib": round(peak_memory(chosen), 1),
     }
     print(json.dumps(figures))

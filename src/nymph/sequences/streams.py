@@ -101,7 +101,8 @@ class UtteranceStreams:
             "language": self._language_token,
             "image": self._image_slot,
         }
-        return [replace(segment, weight=weight * segment.weight) for segment in makers[name]()]
+        segments = makers[name]()
+        return segments if weight == 1.0 else [replace(one, weight=weight * one.weight) for one in segments]
 
     @cached_property
     def _token_bytes(self) -> NDArray[np.int32]:
