@@ -24,4 +24,6 @@ def certificates(metadata: ProjectMetadata, /, hosts: tuple[str, ...], folder: s
 
     files = make_certificates(metadata.project_path / Path(folder), hosts, days)
     click.echo(f"serve.yml: tls: {{certificate: {files.server}, key: {files.server_key}}}")
-    click.echo(f"globals.yml of the client: connection: {{ca_file: {files.authority}}}; NYMPH_FLIGHT=grpc+tls://{hosts[0]}:9090")
+    click.echo(
+        f"globals.yml of the client: connection: {{ca_file: {files.authority}}}; NYMPH_FLIGHT=grpc+tls://{hosts[0]}:9090"
+    )
