@@ -29,6 +29,14 @@ def test_it_counts_in_out_and_quarantined() -> None:
     assert "quarantined bad [x].jsonl:7: bad_json: expected JSON" in text
 
 
+def test_hostile_names_neither_act_on_the_terminal_nor_turn_it_around() -> None:
+    tally = Tally(items=1)
+    tally.fail(Failed(Item("a", "k", source="\x1b[2J\u202egpj[red]"), "not_audio", "\x1b]0;owned\x07"))
+    text = text_of({"ingestion": Stage(1.0, 1, {"recordings": tally})}, {})
+    assert "quarantined \\x1b[2J\\u202egpj[red]: not_audio: \\x1b]0;owned\\x07" in text
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}
+
+
 def test_a_run_that_made_nothing_says_so() -> None:
     text = text_of({"ingestion": Stage(0.1, 1, {"recordings": Tally(items=2, reused=2)})}, {})
     assert "No preparation work was repeated" in text

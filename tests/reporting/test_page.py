@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nymph.reporting.corpus import looked_at_report
+from nymph.reporting.figures import Numbers
 from nymph.reporting.page import render_page
 
 HOSTILE = [
@@ -59,3 +60,11 @@ def test_it_tells_counts_reasons_and_plots(mixed: Path) -> None:
 
 def test_an_empty_folder_has_a_page_too(tmp_path: Path) -> None:
     assert "nothing to use" in render_page(looked_at_report(tmp_path))
+
+
+def test_one_value_has_a_histogram_from_it() -> None:
+    numbers = Numbers()
+    numbers.add(0.0)
+    figure = numbers.describe(0.0)
+    assert figure is not None
+    assert (figure["histogram"]["edges"][0], figure["histogram"]["edges"][-1]) == (0.0, 1.0)

@@ -182,7 +182,8 @@ class Corpus:
 
 
 _COUNTED = ("languages", "speakers", "sample_rates", "channels", "containers", "codecs")
-_RANGES: dict[str, tuple[float, float]] = {"silent_share": (0.0, 1.0)}
+_RANGES: dict[str, tuple[float, ...]] = {"silent_share": (0.0, 1.0), "clipped_share": (0.0,)}
+"""From and up to which value a histogram goes; by default from the least to the most."""
 
 
 def _modalities(row: Mapping[str, Any]) -> dict[str, bool]:

@@ -27,6 +27,7 @@ class Numbers:
         values = np.frombuffer(self.values)
         first = values.min() if low is None else low
         last = values.max() if high is None else high
+        last = last if last > first else first + 1  # a histogram of one value needs a width
         counts, edges = np.histogram(np.clip(values, first, last), BINS, (first, last))
         quantiles = np.quantile(values, [0.0, 0.05, 0.5, 0.95, 1.0])
         return {
