@@ -5,6 +5,7 @@ from kedro.framework.cli.utils import LazyGroup
 
 COMMANDS = {
     "run": "nymph.cli.run.run",
+    "score": "nymph.cli.score.score",
     "serve": "nymph.cli.serve.serve",
     "dashboard": "nymph.cli.dashboard.dashboard",
     "doctor": "nymph.cli.doctor.doctor",
