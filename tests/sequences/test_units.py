@@ -83,6 +83,24 @@ def test_a_corpus_smaller_than_the_codebook_is_an_error() -> None:
         fit_codebook([FRAMES.slice(0, 16)], UnitOptions(units=8))
 
 
+def test_a_codebook_grows_and_what_it_knew_stays(tmp_path: Path) -> None:
+    two_sounds = pa.concat_tables([three_sounds().slice(24 * k, 16) for k in range(50)])
+    path = tmp_path / "audio_units.safetensors"
+    fit_codebook([two_sounds], UnitOptions(units=2)).save(path)
+    grown = fit_codebook([three_sounds()], UnitOptions(units=3, base=str(path)))
+    np.testing.assert_array_equal(grown.centres[:2], Codebook.load(path).centres)
+    assert (grown(three_sounds())[0].reshape(-1, 3)[:, 2] == 2).all()
+    np.testing.assert_array_equal(grown(two_sounds)[0], Codebook.load(path)(two_sounds)[0])
+
+
+@pytest.mark.parametrize("changed", [{"units": 1}, {"units": 3, "per_second": 25.0}])
+def test_a_codebook_neither_shrinks_nor_changes_its_rate(tmp_path: Path, changed: dict[str, float]) -> None:
+    path = tmp_path / "audio_units.safetensors"
+    fit_codebook([FRAMES], UnitOptions(units=2)).save(path)
+    with pytest.raises(NymphError, match="can grow, but neither"):
+        fit_codebook([FRAMES], UnitOptions(base=str(path), **changed))  # type: ignore[arg-type]
+
+
 def test_units_are_the_tokens_and_targets_of_speech(tools: Tools) -> None:
     codebook = fit_codebook([FRAMES], UnitOptions(units=8))
     speaking = replace(tools, tokenizer=tools.tokenizer.with_audio_units(8), units=codebook)

@@ -8,7 +8,7 @@ model. With run lengths, a sound that goes on is one unit: sequences shrink, and
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +37,8 @@ class UnitOptions:
     """12.5 or 25 units a second."""
     run_length: bool = False
     """Equal units in a row become one."""
+    base: str | None = None
+    """An earlier `audio_units.safetensors`, whose units keep number and sound; only those beyond are learned."""
     maximum_patches: int = 200_000
     """Sounds kept for fitting, drawn evenly from the corpus; 200,000 of 80 ms are 4.4 hours and 64 MB."""
     seed: int = 0
@@ -120,21 +122,45 @@ class Codebook:
 
 
 def fit_codebook(tables: Iterable[pa.Table], options: UnitOptions) -> Codebook:
-    """Learn units from frame tables in one pass over a stream, by mini-batch k-means on an even sample of it."""
-    if not options.units:
-        return Codebook.empty()
-    from sklearn.cluster import MiniBatchKMeans
+    """Learn units from frame tables in one pass over a stream, by mini-batch k-means on an even sample of it.
 
+    Units beyond those of `options.base` are drawn to where these are far from the sound: each sound weighs as much as
+    its squared distance to the nearest of them, as in k-means++.
+    """
+    known = _base(options)
+    if options.units == known.size:
+        return known
     sample = _reservoir(tables, options)
     if len(sample) < options.units:
         raise NymphError(
             f"{options.units} audio units need at least as many sounds of {options.frames * 10} ms, the corpus has "
             f"{len(sample)}; add recordings or set units to a smaller number (0 for none)"
         )
-    mean, deviation = sample.mean(0), np.maximum(sample.std(0), 1e-3)
-    means = MiniBatchKMeans(options.units, random_state=options.seed, n_init=1, batch_size=4096)
-    means.fit((sample - mean) / deviation)
-    return Codebook(means.cluster_centers_.astype(np.float32), mean, deviation, options.frames, options.run_length)
+    if not known.size:
+        known = replace(known, mean=sample.mean(0), deviation=np.maximum(sample.std(0), 1e-3))
+    learned = _centres((sample - known.mean) / known.deviation, known.centres, options)
+    return replace(known, centres=np.concatenate([known.centres, learned]))
+
+
+def _base(options: UnitOptions) -> Codebook:
+    """The codebook to go on from, by the rules of `options`."""
+    known = Codebook.load(Path(options.base)) if options.base else Codebook.empty()
+    if known.size and (known.frames != options.frames or known.size > options.units):
+        raise NymphError(
+            f"{options.base} has {known.size} units of {known.frames * 10} ms, asked for {options.units} of "
+            f"{options.frames * 10} ms: a codebook can grow, but neither shrink nor change its rate"
+        )
+    return replace(known, frames=options.frames, run_length=options.run_length)
+
+
+def _centres(values: NDArray[np.float32], known: NDArray[np.float32], options: UnitOptions) -> NDArray[np.float32]:
+    """New centres among standardised sounds [k,80], beside those that are known [U,80]."""
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    weights = pairwise_distances_argmin_min(values, known)[1] ** 2 if len(known) else None
+    means = MiniBatchKMeans(options.units - len(known), random_state=options.seed, n_init=1, batch_size=4096)
+    return means.fit(values, sample_weight=weights).cluster_centers_.astype(np.float32)
 
 
 def _reservoir(tables: Iterable[pa.Table], options: UnitOptions) -> NDArray[np.float32]:

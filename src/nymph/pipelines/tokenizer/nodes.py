@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from nymph.pipelines.tokenizer.options import TokenizerParameters, TokenizerStag
 from nymph.sentiment.labels import label_names
 from nymph.sequences.frames import FrameFolder, spoken
 from nymph.sequences.splits import plan_splits
-from nymph.sequences.units import fit_codebook
+from nymph.sequences.units import Codebook, fit_codebook
 from nymph.stages import Work, whole
 from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances
@@ -54,6 +55,7 @@ def fit_audio_units(
     """Declare the codebook of audio units, learned from what is said in the training split."""
     chosen = parameters.root.audio_units
     corpus = [utterances.fingerprint, frames.fingerprint, asdict(rows.split)] if chosen.units else []
+    base = Codebook.load(Path(chosen.base)).fingerprint if chosen.base else None
 
     def tables() -> Iterator[pa.Table]:
         train_utterances = plan_splits(utterances, rows.split).select(utterances, "train")
@@ -61,7 +63,7 @@ def fit_audio_units(
 
     return whole(
         "tokenizer",
-        fingerprint(CODEBOOK_VERSION, asdict(chosen), corpus),
+        fingerprint(CODEBOOK_VERSION, asdict(chosen), base, corpus),
         lambda: fit_codebook(tables() if chosen.units else (), chosen),
     )
 
