@@ -1,6 +1,6 @@
 """What preparing speech costs and how right it is: WhisperX beside Nymph, then every stage of the way.
 
-    OMP_NUM_THREADS=1 python benchmarks/preparation.py [--data FOLDER] [--rounds 3] [--hours 10]
+    OMP_NUM_THREADS=1 python benchmarks/preparation.py [--data FOLDER] [--rounds 3] [--hours 10] [--memory]
 
 Speed is text for text: stock WhisperX (its pyannote VAD, beam 5, no word times) and faster-whisper's batched pipeline
 against Nymph's transcriber without alignment and speakers, which WhisperX does not do either; interleaved rounds,
@@ -24,9 +24,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from nymph.audio.decode import decode
-from nymph.audio.frames import frame_table
+from nymph.audio.decode import decode, decode_blocks
+from nymph.audio.frames import FRAME_SCHEMA, extract_frames, frame_table
+from nymph.audio.speaker import SpeakerEncoder
+from nymph.features.utterances import describe_utterances
 from nymph.files import sha256_file
+from nymph.parquet import read_parquet, write_parquet
 from nymph.sentiment.classifier import load_classifier
 from nymph.sentiment.score import score_texts
 from nymph.transcription.config import SAMPLE_RATE, TranscriptionConfig
@@ -41,6 +44,7 @@ from nymph.transcription.scoring import (
     read_stm,
     word_error_rate,
 )
+from nymph.transcription.segments import SEGMENT_SCHEMA, spoken_segments
 
 SAMPLE = packaged_file("pyannote", "audio", "sample", "sample.wav")
 Samples = np.ndarray
@@ -53,9 +57,14 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--hours", type=float, default=10.0, help="length of the long recording; 0 leaves it out")
     arguments.add_argument("--long", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--stage", help=argparse.SUPPRESS)
+    arguments.add_argument("--memory", action="store_true", help="measure the long recording alone")
     options = arguments.parse_args()
     if options.long:
-        measure_memory(options.long)
+        measure_memory(options.stage, options.long)
+        return
+    if options.memory:
+        print(json.dumps({"hours": options.hours, "peak_rss_mib": long_recording(options.hours)}))
         return
     engines = {"WhisperX": whisperx_engine(), "faster-whisper": faster_whisper_engine(), "Nymph": nymph_engine()}
     costs = speed(engines, options.rounds)
@@ -69,7 +78,7 @@ def main() -> None:
         "wer": round(errors["Nymph"], 4),
         "wer_whisperx": round(errors["WhisperX"], 4),
         **stages(),
-        "peak_rss_mib_10h": long_recording(options.hours) if options.hours else None,
+        "peak_rss_mib_10h": max(long_recording(options.hours).values()) if options.hours == 10 else None,
     }
     print(json.dumps(figures))
 
@@ -156,16 +165,22 @@ def reference_errors(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def long_recording(hours: float) -> float:
-    """Peak resident memory in MiB of a process that transcribes a recording of so many hours."""
+def long_recording(hours: float) -> dict[str, float]:
+    """Peak resident memory in MiB of each stage, in a process of its own, over a recording of so many hours."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "long.flac")
         with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
             for piece in long_pieces(hours):
                 file.write(piece)
-        command = [sys.executable, __file__, "--long", str(path)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(output.split()[-1])
+        return {name: peak_mib(name, path) for name in STAGES}
+
+
+def peak_mib(stage: str, path: Path) -> float:
+    """Peak resident memory in MiB of a process that takes one recording through one stage."""
+    command = [sys.executable, __file__, "--long", str(path), "--stage", stage]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    print(f"{stage}: {done.stdout.strip()}", flush=True)
+    return float(done.stdout.split()[-1])
 
 
 def long_pieces(hours: float) -> Iterator[Samples]:
@@ -178,10 +193,42 @@ def long_pieces(hours: float) -> Iterator[Samples]:
         yield silence[conversation.size :]
 
 
-def measure_memory(path: Path) -> None:
-    """Transcribe one file and print this process's peak resident memory in MiB."""
+def transcribe_long(path: Path) -> None:
+    """Transcription, its rows beside the recording."""
     table = load_transcriber(TranscriptionConfig(device="cpu", threads=1)).transcribe(path)
-    print(f"{table.num_rows} utterances, MiB: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    write_parquet(path.with_suffix(".said"), SEGMENT_SCHEMA, [spoken_segments("long", table)])
+
+
+def extract_long(path: Path) -> None:
+    """Frames, streamed to a file beside the recording."""
+    write_parquet(path.with_suffix(".frames"), FRAME_SCHEMA, extract_frames(path))
+
+
+def describe_long(path: Path) -> None:
+    """Utterance features from both."""
+    said = read_parquet(path.with_suffix(".said"), ["recording", "index", "start", "end", "words"])
+    pitch = read_parquet(path.with_suffix(".frames"), ["f0_hz", "voiced", "energy_db"])
+    describe_utterances(said, pitch, decode_blocks(path), SpeakerEncoder.load())
+
+
+def judge_long(path: Path) -> None:
+    """Sentiment of every utterance."""
+    score_texts(load_classifier(device="cpu"), read_parquet(path.with_suffix(".said"))["text"].to_pylist())
+
+
+STAGES = {
+    "transcription": transcribe_long,
+    "frames": extract_long,
+    "utterance features": describe_long,
+    "sentiment": judge_long,
+}
+
+
+def measure_memory(stage: str, path: Path) -> None:
+    """Take one recording through one stage and print this process's CPU seconds and peak resident memory in MiB."""
+    cost = cpu_seconds(lambda: STAGES[stage](path))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"CPU seconds {cost:.0f}, peak MiB: {peak:.0f}")
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:

@@ -54,6 +54,13 @@ def test_one_voice_is_closer_to_itself_than_to_another(encoder, speech):
     assert first @ again > 0.87 > first @ other
 
 
+def test_many_parts_are_each_what_it_is_alone(encoder, speech):
+    parts = [speech[start : start + length] for start in range(0, 300_000, 15_000) for length in (4_000, 40_000)]
+    parts.insert(3, np.zeros(16_000, np.float32))
+    together = list(encoder.embed_many(parts))
+    np.testing.assert_allclose(together, [encoder.embed(part) for part in parts], atol=1e-6)
+
+
 def test_no_sound_is_no_direction(encoder):
     assert not encoder.embed(np.zeros(16_000, np.float32)).any()
     assert not encoder.embed(np.zeros(0, np.float32)).any()

@@ -39,8 +39,8 @@ UTTERANCE_FEATURE_SCHEMA = pa.schema(
 class Encoder(Protocol):
     """What `nymph.audio.speaker.SpeakerEncoder` is used as."""
 
-    def embed(self, samples: Samples) -> npt.NDArray[np.float32]:
-        """Mono samples at 16 kHz to a vector [256]."""
+    def embed_many(self, parts: Iterable[Samples]) -> Iterator[npt.NDArray[np.float32]]:
+        """Mono samples at 16 kHz to a vector [256] each."""
 
 
 def describe_utterances(segments: pa.Table, frames: pa.Table, blocks: Iterable[Samples], encoder: Encoder) -> pa.Table:
@@ -59,10 +59,8 @@ def describe_utterances(segments: pa.Table, frames: pa.Table, blocks: Iterable[S
     rows.sort(key=lambda row: (row["start"], row["index"]))
     pitch = (frames["f0_hz"].to_numpy(), frames["voiced"].to_numpy(), frames["energy_db"].to_numpy())
     spans = [(row["start"], row["end"]) for row in rows]
-    described = [
-        {**_described(row, pitch), "speaker_vector": _voice(samples, encoder)}
-        for row, samples in zip(rows, cut_spans(blocks, spans), strict=True)
-    ]
+    voices = _voices(cut_spans(blocks, spans), encoder)
+    described = [{**_described(row, pitch), "speaker_vector": voice} for row, voice in zip(rows, voices, strict=True)]
     return pa.Table.from_pylist(described, UTTERANCE_FEATURE_SCHEMA)
 
 
@@ -102,8 +100,15 @@ def cut_spans(blocks: Iterable[Samples], spans: Sequence[tuple[float, float]]) -
         yield held[max(0, start - offset) : max(0, stop - offset)]
 
 
-def _voice(samples: Samples, encoder: Encoder) -> list[float] | None:
-    if len(samples) < SHORTEST_VOICE_S * SAMPLE_RATE or not np.any(samples):
-        return None
-    vector: list[float] = encoder.embed(normalise(samples)).tolist()
-    return vector
+def _voices(parts: Iterable[Samples], encoder: Encoder) -> list[npt.NDArray[np.float32] | None]:
+    """A vector for each part; None where it says too little about a voice."""
+    says: list[bool] = []
+
+    def heard() -> Iterator[Samples]:
+        for samples in parts:
+            says.append(len(samples) >= SHORTEST_VOICE_S * SAMPLE_RATE and bool(np.any(samples)))
+            if says[-1]:
+                yield normalise(samples)
+
+    vectors = iter(list(encoder.embed_many(heard())))
+    return [next(vectors) if enough else None for enough in says]

@@ -6,7 +6,7 @@ ten-hour recording, and a corpus, in the memory of its speakers. The price: two 
 be told apart by voice are one, and overlapped speech belongs to one person.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,8 +28,8 @@ _FILL_S = 1.7  # an encoder window and a bit; shorter speech is repeated, since 
 class Encoder(Protocol):
     """What gives speaker vectors, such as `nymph.audio.speaker.SpeakerEncoder`."""
 
-    def embed(self, samples: Samples) -> Vectors:
-        """Samples [n] at 16 kHz to a vector [256] of length 1."""
+    def embed_many(self, parts: Iterable[Samples]) -> Iterator[Vectors]:
+        """Samples [n] at 16 kHz to a vector [256] of length 1 each."""
 
 
 class Diarizer(Protocol):
@@ -105,7 +105,7 @@ class VoiceDiarizer:
         if not utterances:
             return utterances
         seconds = np.array([said.end - said.start for said in utterances])
-        vectors = np.stack([self.encoder.embed(speech) for speech in _speech(block, utterances)])
+        vectors = np.stack(list(self.encoder.embed_many(_speech(block, utterances))))
         labels = cluster_voices(vectors, seconds, self.distance)
         names: dict[int, str] = {}
         for label in dict.fromkeys(labels.tolist()):

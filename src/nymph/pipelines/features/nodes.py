@@ -23,7 +23,7 @@ from nymph.stores.recordings import Recordings
 VERSION = 1
 """Raised when the same recording and options would give other frames than before."""
 
-UTTERANCES_VERSION = 2
+UTTERANCES_VERSION = 3
 """Raised when the same segments and frames would be described otherwise than before."""
 
 SPEAKERS_VERSION = 1

@@ -16,7 +16,7 @@ from nymph.stores.recordings import Recordings
 from nymph.transcription.engine import Transcriber
 from nymph.transcription.segments import given_segments, spoken_segments
 
-VERSION = 2
+VERSION = 3
 """Raised when the same recording and options would give other segments than before."""
 
 GIVEN_VERSION = 2
