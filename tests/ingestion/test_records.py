@@ -37,7 +37,7 @@ def rows(value: dict[str, Any]) -> list[dict[str, Any]]:
         flat = FlatMessages()
         flat.add(line)
         return [tree for _, tree in flat.trees()]
-    return list(line_rows(line, file, "0" * 32, RawFolder(here), IngestionOptions()))
+    return list(line_rows(line, file, RawFolder(here), IngestionOptions()))
 
 
 def outcome(value: dict[str, Any]) -> list[dict[str, Any]] | str:

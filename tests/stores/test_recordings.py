@@ -64,6 +64,16 @@ def test_units_are_read_whole_from_any_row_group(tmp_path: Path, monkeypatch: py
     assert list(recordings.read_unit("none")) == []
 
 
+def test_a_content_that_two_units_share_is_read_with_the_first(tmp_path: Path) -> None:
+    shared = row("c")
+    rows = [row("a"), shared | {"unit": "a" * 32}, row("b"), shared | {"unit": "b" * 32}]
+    made = Work("ingestion", [Item("x", "key")], lambda items: [Made(items[0], rows)])
+    save_recordings(tmp_path / "r.parquet", made)
+    recordings = Recordings.open(tmp_path / "r.parquet")
+    for unit, listed in recordings.units().items():
+        assert [found["id"] for found in recordings.read_unit(unit)] == [entry["id"] for entry in listed]
+
+
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".part-r.parquet-abc").touch()
     (tmp_path / ".part-other.parquet-abc").touch()

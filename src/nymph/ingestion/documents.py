@@ -60,14 +60,14 @@ def audio_row(file: RawFile, language: str | None = None) -> Row:
     }
 
 
-def line_rows(line: Line, file: RawFile, unit: str, raw: RawFolder, options: IngestionOptions) -> Iterator[Row]:
+def line_rows(line: Line, file: RawFile, raw: RawFolder, options: IngestionOptions) -> Iterator[Row]:
     """The rows of one JSON line that stands for itself.
 
     Raises:
         NymphError: none of the known shapes, or one that is filled wrongly.
     """
     value, clean = line.value, cleaner(options)
-    common = {"source": file.source, "line": line.number, "bytes": len(line.raw), "unit": unit}
+    common = {"source": file.source, "line": line.number, "bytes": len(line.raw)}
     language = _optional(value, "lang") or _optional(value.get("prompt"), "lang")
     if "audio" in value:
         path = _path_of(_text(value, "audio"), file, raw)
@@ -100,11 +100,11 @@ def chat_rows(record: Row, options: IngestionOptions, language: str | None = Non
     yield from ({"kind": "chat", "language": language, **_messages(thread, clean)} for thread in found)
 
 
-def tree_row(tree: Row, line: int, file: RawFile, unit: str, options: IngestionOptions) -> Iterator[Row]:
+def tree_row(tree: Row, line: int, file: RawFile, options: IngestionOptions) -> Iterator[Row]:
     """The rows of a tree of flat messages; the id is that of its words, for they come from many lines."""
     for row in chat_rows(tree, options, _optional(tree, "lang")):
         data = json.dumps(row["messages"], ensure_ascii=False).encode("utf-8", "surrogatepass")
-        yield {**row, "id": content_id(data), "unit": unit, "source": file.source, "line": line, "bytes": len(data)}
+        yield {**row, "id": content_id(data), "source": file.source, "line": line, "bytes": len(data)}
 
 
 def _is_chat(value: Row) -> bool:

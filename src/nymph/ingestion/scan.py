@@ -18,12 +18,13 @@ from nymph.ingestion.messages import FlatMessages, is_flat_message
 from nymph.ingestion.options import IngestionOptions
 from nymph.ingestion.raw import RawFile, RawFolder
 from nymph.ingestion.sidecars import read_text, read_transcript, sidecars_of, suffix_of
+from nymph.ingestion.units import in_units
 from nymph.stages import Failed, Item, Made, Outcome, Tally, Work, failure_of
 
 JSONL = (".jsonl", ".ndjson")
 TEXT = (".txt", ".md")
 TRANSCRIPT = (".stm", ".textgrid")
-VERSION = 2
+VERSION = 3
 """Raised when the same file would give other rows than before."""
 
 _HEAD = 65_536
@@ -91,15 +92,14 @@ class _Context:
             raise IngestionError("no_file", "expected a file, got a link, a pipe or a closed folder; put a copy here")
         if kind == "transcript":
             raise IngestionError("no_recording", "expected a recording of the same name beside this transcript")
-        file = self.raw.file(file.path)
-        if file.size == 0 and file.path.exists():
+        if file.path.stat().st_size == 0:
             raise IngestionError("empty", "expected content, got a file of zero bytes")
         if kind == "audio":
             return [self._recording(item, file, beside)]
-        unit = sha256_file(file.path)[:ID_DIGITS]
         if kind == "text":
+            unit = sha256_file(file.path)[:ID_DIGITS]
             return [text_row(file, unit, read_text(file), cleaner(self.options))]
-        return _Lines(self, item, file, unit).rows()
+        return in_units(_Lines(self, item, file).rows())
 
     def _recording(self, item: Item, file: RawFile, beside: Sequence[RawFile]) -> Row:
         """The row of a recording with the best of its transcripts that can be read."""
@@ -122,7 +122,6 @@ class _Lines:
     context: _Context
     item: Item
     file: RawFile
-    unit: str
 
     def rows(self) -> Iterator[Row]:
         """Rows of its lines in order, then of the trees that flat messages make."""
@@ -133,7 +132,7 @@ class _Lines:
                 kept += row["kind"] == "chat"
                 yield row
         for number, tree in flat.trees():
-            make = partial(tree_row, tree, number, self.file, self.unit, self.context.options)
+            make = partial(tree_row, tree, number, self.file, self.context.options)
             for row in self._guarded(number, make, kept):
                 kept += 1
                 yield row
@@ -144,7 +143,7 @@ class _Lines:
         if is_flat_message(line.value):
             flat.add(line)
             return ()
-        return line_rows(line, self.file, self.unit, self.context.raw, self.context.options)
+        return line_rows(line, self.file, self.context.raw, self.context.options)
 
     def _guarded(self, number: int, make: Callable[[], Iterable[Row]], kept: int) -> Iterable[Row]:
         """All rows of a record, or none and an entry in quarantine."""

@@ -1,7 +1,7 @@
 """The table of recordings: one row for every recording, document and conversation found under data/01_raw.
 
-`unit` groups the rows that later stages keep in one file: a recording is its own unit, the documents of a text or
-JSONL file share their file's. `file_key` lets a rerun take over the rows of unchanged files without opening them.
+`unit` groups the rows that later stages keep in one file: a recording or a text is its own unit, runs of JSON lines
+share one. `file_key` lets a rerun take over the rows of unchanged files without opening them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,7 +42,7 @@ SEGMENTS = pa.list_(
 RECORDING_SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # 32 hex digits of the sha256 of the file's or the line's bytes
-        ("unit", pa.string()),  # id of the file's bytes: what later stages keep together
+        ("unit", pa.string()),  # what later stages keep in one file: a recording, a text, a run of JSON lines
         ("kind", pa.string()),  # speech, text, chat
         ("source", pa.string()),  # path relative to the raw folder
         ("line", pa.int32()),  # line in a JSONL file, from 1
@@ -118,22 +118,35 @@ class Recordings:
         """A unit's rows, whole; of equal contents only the first. Cheap for units asked for in their order."""
         seen: set[str] = set()
         stamp = self.filepath.stat().st_mtime_ns
-        for number in _places(self.filepath, stamp).get(unit, ()):
+        places = _places(self.filepath, stamp)
+        for number in places.groups.get(unit, ()):
             group = _row_group(self.filepath, stamp, number)
             for row in group.filter(pc.equal(group["unit"], unit)).to_pylist():
-                if row["id"] not in seen:
+                if row["id"] not in seen and (unit, row["id"]) not in places.again:
                     seen.add(row["id"])
                     yield row
 
 
+@dataclass(frozen=True)
+class _Places:
+    groups: dict[str, tuple[int, ...]]
+    """Unit -> the row groups that hold its rows."""
+    again: set[tuple[str, str]]
+    """Unit and id of rows whose content another unit has before."""
+
+
 @lru_cache(maxsize=1)
-def _places(filepath: Path, stamp: int) -> dict[str, tuple[int, ...]]:
-    """Unit -> the row groups that hold its rows. `stamp` tells one state of the file from the next."""
-    places: dict[str, tuple[int, ...]] = {}
+def _places(filepath: Path, stamp: int) -> _Places:
+    """Where the rows of each unit lie. `stamp` tells one state of the file from the next."""
+    places, first = _Places({}, set()), dict[str, str]()
     with open_parquet(filepath) as file:
         for number in range(file.num_row_groups):
-            units = file.read_row_group(number, ["unit"])["unit"].unique().to_pylist()
-            places.update({unit: (*places.get(unit, ()), number) for unit in units})
+            group = file.read_row_group(number, ["unit", "id"])
+            for unit in group["unit"].unique().to_pylist():
+                places.groups[unit] = (*places.groups.get(unit, ()), number)
+            for unit, id in zip(group["unit"].to_pylist(), group["id"].to_pylist(), strict=True):
+                if first.setdefault(id, unit) != unit:
+                    places.again.add((unit, id))
     return places
 
 
