@@ -24,5 +24,6 @@ def attempt(topic: str, probe: Callable[[], str]) -> Finding:
     try:
         return Finding(topic, "ok", probe())
     except NymphError as error:
-        text, _, advice = str(error).partition("; ")
+        text, _, advice = str(error).rpartition("; ")
+        text, advice = (text, advice) if text else (advice, "")
         return Finding(topic, "failure", text, advice)
