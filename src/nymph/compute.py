@@ -1,9 +1,10 @@
 """Work on many items by the engine that is configured: this process, others beside it, or a cluster.
 
-joblib spreads work over processes, threads and Ray, `distributed` over Dask. Items are taken a few ahead of what is
-done, and outcomes come as they are ready: memory does not grow with the number of items. A killed worker costs the
-items it had: those that were under way are tried again, each alone, and one that kills its worker twice is lost and
-named. The price of surviving is that loky starts its processes, and their models, anew.
+joblib spreads work over processes and threads; Dask and Ray, whose joblib backends lose killed workers or cannot
+stream, are asked directly. Items are taken a few ahead of what is done, and outcomes come as they are ready: memory
+does not grow with the number of items. A killed worker costs the items it had: those that were under way are tried
+again, each alone, and one that kills its worker twice is lost and named. The price of surviving is that loky starts
+its processes, and their models, anew.
 """
 
 import logging
@@ -230,12 +231,31 @@ def _dask_client(address: str | None, n_jobs: int) -> Any:
 
 
 def _ray(options: ComputeOptions) -> tuple[Run, Deaths]:
+    """Ray without joblib, for which it cannot give results as they come."""
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ImportError as error:
         raise NymphError("engine: ray needs the package 'ray': pip install ray") from error
     if not ray.is_initialized():
-        ray.init(address=options.address, num_cpus=None if options.address else options.n_jobs, include_dashboard=False)
-    register_ray()
-    return _joblib(options), (ray.exceptions.RayError,)
+        local = {} if options.address else {"num_cpus": options.n_jobs, "_node_ip_address": "127.0.0.1"}
+        quiet = {"include_dashboard": False, "logging_level": logging.ERROR, "log_to_driver": False}
+        ray.init(address=options.address, **({} if options.address else quiet), **local)
+    call = ray.remote(max_retries=0)(_called)
+
+    def run(tasks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        submitted = (call.remote(function, arguments) for function, arguments, _ in tasks)
+        waiting = list(islice(submitted, AHEAD * options.n_jobs))
+        try:
+            while waiting:
+                (ready,), waiting = ray.wait(waiting)
+                yield ray.get(ready)
+                waiting += islice(submitted, 1)
+        finally:
+            for unfinished in waiting:
+                ray.cancel(unfinished, force=True)
+
+    return run, (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
+
+
+def _called(function: Callable[..., R], arguments: Sequence[Any]) -> R:
+    return function(*arguments)
