@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from nymph.cli.dashboard import DashboardOptions
-from nymph.cli.serve import ServeOptions
+from nymph.cli.serve_options import ServeOptions
 from nymph.compute import ComputeOptions
 from nymph.hooks.tracking import MlflowOptions
 from nymph.model.config import ModelConfig

@@ -11,7 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from nymph.cli.dashboard import DashboardOptions
-from nymph.cli.serve import ServeOptions
+from nymph.cli.serve_options import ServeOptions
 from nymph.hooks.tracking import read_options
 
 PROJECT = Path(__file__).parents[2]

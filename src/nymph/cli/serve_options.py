@@ -1,0 +1,30 @@
+"""Options of `kedro serve`, apart from the command because they need pyarrow and `--help` does not."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nymph.flight.server import Limits, Tls
+
+
+class ServeOptions(BaseModel):
+    """`serve.yml`: what is served, where, and to whom."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on; beyond this machine TLS and tokens are required."""
+    port: int = Field(default=9090, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
+    roots: dict[str, Path] = Field(min_length=1)
+    """Name -> folder (relative to the project); every folder of Parquet shards below it is the table NAME/FOLDER."""
+    tokens: Path | None = None
+    """JSON file of bearer tokens with scopes, mode 0600."""
+    tls: Tls | None = None
+    """Certificate, key and, for mutual TLS, the clients' authority."""
+    limits: Limits = Field(default_factory=Limits)
+    """What one server gives at most."""
+    writable: tuple[str, ...] = ()
+    """Roots that accept uploads from tokens with the scope `write`."""
+    insecure: bool = False
+    """Listen beyond this machine without TLS and tokens: only where the network is your own."""
