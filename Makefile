@@ -14,10 +14,13 @@ run: setup ## set up, then the whole pipeline on real speech (base environment, 
 	@$(BIN)/kedro run
 
 test: setup ## every test, slow and end-to-end ones too
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not idle"
+
+drills: setup ## the fault drills that need an otherwise idle machine
+	@$(BIN)/pytest -m idle
 
 test-fast: setup ## unit tests only
-	@$(BIN)/pytest -n 2 -m "not slow and not end_to_end and not faults"
+	@$(BIN)/pytest -n 2 -m "not slow and not end_to_end and not faults and not idle"
 
 lint: setup ## ruff, type checks, import contracts
 	@$(BIN)/ruff check .
@@ -62,4 +65,4 @@ $(INSTALLED): pyproject.toml constraints.txt package.json
 	@$(BIN)/python -m nymph.dashboard install
 	@touch $@
 
-.PHONY: help run test test-fast lint format doctor dashboard serve viz mlflow docs clean setup
+.PHONY: help run test drills test-fast lint format doctor dashboard serve viz mlflow docs clean setup

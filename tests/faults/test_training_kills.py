@@ -91,6 +91,7 @@ def inside_a_write(job: Job) -> Callable[[], bool]:
     return moment
 
 
+@pytest.mark.idle
 def test_twenty_kills_change_nothing(make_job: JobMaker, processes: Any) -> None:  # noqa: F811
     options = {"steps": STEPS, "checkpoint_every": EVERY, "evaluation_every": 30, "keep_last": 2}
     whole, broken = make_job("whole", **options), make_job("broken", **options)

@@ -90,6 +90,7 @@ def ranks_of(parent: int) -> list[int]:
 
 
 @pytest.mark.faults
+@pytest.mark.idle
 def test_a_killed_rank_restarts_the_group_from_the_checkpoint(make_job: JobMaker) -> None:
     job = plain(make_job, "killed", steps=40, checkpoint_every=2, launch=Launch(ranks=2))
     reference = plain(make_job, "reference", steps=40, checkpoint_every=0)

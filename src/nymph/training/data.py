@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from nymph.errors import NymphError
 from nymph.flight.order import share
@@ -26,6 +25,7 @@ from nymph.model.config import ModelConfig
 from nymph.sequences.collation import Batch, collate
 from nymph.training.job import Job
 from nymph.training.targets import count_targets, micro_seed
+from nymph.training.threads import start_helper
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ class StepReader:
         self._job, self._rank, self._pin = job, rank, pin
         self._ready: queue.Queue[StepRows | BaseException] = queue.Queue(maxsize=job.prefetch)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="nymph-rows", daemon=True)
-        self._thread.start()
+        self._thread = start_helper(self._run, "nymph-rows", daemon=True)
 
     def next(self) -> tuple[StepRows, float]:
         """The next step and the seconds waited for it; raises what the thread met."""
@@ -189,7 +188,6 @@ class StepReader:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        torch.set_num_threads(1)  # or each collation would wake a pool that fights the training's own
         try:
             for start, stop, pieces in self._steps:
                 micro = tuple(self._prepare(piece, start, index) for index, piece in enumerate(pieces))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from nymph.errors import NymphError
 from nymph.training.checkpoint import Snapshot, prune, write_checkpoint
 from nymph.training.optimisation import non_finite
+from nymph.training.threads import start_helper
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,7 @@ class Saver:
         for live, staged in zip((model, optimizer), self._staged, strict=True):
             _copy(live, staged)
         snapshot = Snapshot(state["step"], *self._staged, state, config)
-        self._thread = threading.Thread(target=self._write_gently, args=(snapshot, begin, best), name="nymph-saver")
-        self._thread.start()
+        self._thread = start_helper(partial(self._write_gently, snapshot, begin, best), "nymph-saver")
 
     def wait(self) -> None:
         """Return once the last checkpoint is on disk, or has failed."""
@@ -84,7 +85,6 @@ class Saver:
         # Linux: of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
         # the write until the next save has to wait for it, and an ordinary user cannot raise it again.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
-        torch.set_num_threads(1)
         self._write(snapshot, begin, best)
 
     def _write(self, snapshot: Snapshot, begin: float, best: bool) -> None:
