@@ -7,7 +7,7 @@ Columns go through tiktoken where it is installed (several times the speed at eq
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,17 +49,17 @@ class Tokenizer:
         backend.encode_special_tokens = True
         self.backend = backend
         self.extras = extras
-        self._ids: dict[str, int] = backend.get_vocab()
         self._controls = frozenset(extras.special_tokens.control_tokens())
-        self._bytes = list(self._token_bytes())
-        self.byte_lengths: NDArray[np.int32] = np.array([len(value) for value in self._bytes], np.int32)
-        """Bytes of text each id stands for; a control token counts its own name."""
-        self._encoder: Encoder = fastest_encoder(backend, extras.special_tokens, self._text_ranks())
 
     @property
     def size(self) -> int:
         """Number of ids, audio units included."""
-        return len(self._bytes)
+        return len(self._ids)
+
+    @cached_property
+    def byte_lengths(self) -> NDArray[np.int32]:
+        """Bytes of text each id stands for; a control token counts its own name."""
+        return np.array([len(value) for value in self._bytes], np.int32)
 
     @property
     def id_ranges(self) -> dict[str, tuple[int, int]]:
@@ -191,6 +191,18 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process as JSON; there it is built once, however often it arrives."""
         return _revive, (self.backend.to_str(), json.dumps(asdict(self.extras)))
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return self.backend.get_vocab()
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        return list(self._token_bytes())
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return fastest_encoder(self.backend, self.extras.special_tokens, self._text_ranks())
 
     def _token_bytes(self) -> Iterator[bytes]:
         table, plain = byte_of(), self._controls | set(self.extras.special_tokens.punctuation)

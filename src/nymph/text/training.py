@@ -1,14 +1,13 @@
 """Training byte-level BPE from a stream of texts, with a GPT-4-style pre-tokenizer.
 
-`tokenizers` does the work at its own speed. What comes out is then made canonical: one merge per token, in token
-order, and whole pieces looked up first. Under those two rules `tokenizers` (merges by rank) and tiktoken (pieces by
-token id) cut every text alike, which is what lets columns be encoded by the faster of the two.
+`tokenizers` does the work at its own speed. What it learns has one merge per token, in token order, for whatever stood
+around a token's bytes never merged with them; with whole pieces looked up first, `tokenizers` (merges by rank) and
+tiktoken (pieces by token id) then cut every text alike, which is what lets columns be encoded by the faster of the two.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, ClassVar
 
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
@@ -19,10 +18,13 @@ from nymph.text.normalisation import has_surrogate
 from nymph.text.vocabulary import SpecialTokens
 
 PATTERN = (
-    r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+    r"(?:'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n])|\s+(?!\S)|\s+"
 )
-"""GPT-4's split (cl100k_base) with its case folding spelt out, because regex engines fold differently."""
+"""GPT-4's split (cl100k_base) with its case folding spelt out, because regex engines fold differently.
+
+What looks ahead stands apart: tiktoken's engine runs the group before it as one automaton, a quarter faster.
+"""
 
 MAXIMUM_TOKEN_BYTES = 64
 _ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -55,16 +57,17 @@ def train_backend(texts: Iterable[str], options: TokenizerOptions) -> FastTokeni
     """A `tokenizers` tokenizer trained on a stream of texts: special tokens, then bytes, then merges."""
     specials = options.special_tokens
     trainer = trainers.BpeTrainer(
-        vocab_size=options.vocabulary_size - len(special_ids(specials)),
+        vocab_size=options.vocabulary_size,
         min_frequency=options.minimum_frequency,
+        special_tokens=list(special_ids(specials)),
         initial_alphabet=_ALPHABET,
         max_token_length=MAXIMUM_TOKEN_BYTES,
         show_progress=False,
     )
-    learner = FastTokenizer(models.BPE())
+    learner = FastTokenizer(models.BPE(ignore_merges=True))
     learner.pre_tokenizer = _pre_tokenizer()
-    learner.train_from_iterator(_counted(_without_marks(texts, specials.punctuation)), trainer)
-    return _assemble(_ranked(learner.get_vocab()), specials)
+    learner.train_from_iterator(_without_marks(_counted(texts), specials.punctuation), trainer)
+    return _assemble(learner.model, specials)
 
 
 def special_ids(specials: SpecialTokens) -> dict[str, int]:
@@ -92,7 +95,7 @@ def _counted(texts: Iterable[str]) -> Iterator[str]:
     """
     empty = True
     for text in texts:
-        if not has_surrogate(text):
+        if text.isascii() or not has_surrogate(text):
             empty = empty and not text.strip()
             yield text
     if empty:
@@ -101,54 +104,20 @@ def _counted(texts: Iterable[str]) -> Iterator[str]:
 
 def _without_marks(texts: Iterable[str], marks: tuple[str, ...]) -> Iterator[str]:
     """Cut texts where an atomic mark will stand, so that no merge is spent on what it spells."""
-    if not marks:
-        yield from texts
-        return
     pattern = re.compile("|".join(map(re.escape, marks)))
     for text in texts:
-        yield from pattern.split(text)
+        if any(mark in text for mark in marks):
+            yield from pattern.split(text)
+        else:
+            yield text
 
 
-def _ranked(vocabulary: dict[str, int]) -> list[str]:
-    """Tokens in the order they were learned: the 256 bytes, then merges."""
-    learned = sorted(vocabulary, key=vocabulary.__getitem__)
-    alphabet = set(_ALPHABET)
-    return [*_ALPHABET, *(token for token in learned if token not in alphabet)]
-
-
-def _assemble(tokens: list[str], specials: SpecialTokens) -> FastTokenizer:
-    controls = special_ids(specials)
-    merges = _canonical_merges(tokens)
-    vocabulary = controls | {token: len(controls) + rank for rank, token in enumerate(tokens)}
-    backend = FastTokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
+def _assemble(model: models.Model, specials: SpecialTokens) -> FastTokenizer:
+    """The model with what belongs around it. The learner itself would take marks for control tokens."""
+    backend = FastTokenizer(model)
     backend.pre_tokenizer = _pre_tokenizer()
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in specials.control_tokens()])
     backend.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in specials.punctuation])
     backend.encode_special_tokens = True
     return backend
-
-
-def _canonical_merges(tokens: list[str]) -> list[tuple[str, str]]:
-    """The one pair each token is made of when only earlier tokens exist; tokens no pair makes get none."""
-    ranks = {token: rank for rank, token in enumerate(tokens)}
-    pairs = (_last_pair(token, ranks) for token in tokens if len(token) > 1)
-    return [(parts[0], parts[1]) for parts in pairs if len(parts) == 2]
-
-
-def _last_pair(token: str, ranks: dict[str, int]) -> list[str]:
-    """Merge the characters of `token` by the lowest rank below its own until nothing merges."""
-    parts, limit, rank = list(token), ranks[token], ranks.get
-    pairs = [rank(a + b, limit) for a, b in pairwise(parts)]
-    while len(parts) > 2:
-        best = min(pairs)
-        if best >= limit:
-            break
-        at = pairs.index(best)
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        del pairs[at]
-        if at:
-            pairs[at - 1] = rank(parts[at - 1] + parts[at], limit)
-        if at < len(pairs):
-            pairs[at] = rank(parts[at] + parts[at + 1], limit)
-    return parts

@@ -23,7 +23,7 @@ from nymph.text.prosody import learn_edges
 from nymph.text.tokenizer import Tokenizer
 from nymph.text.tokenizer import train_tokenizer as train
 
-VERSION = 2
+VERSION = 3
 """Raised when the same texts and options would give another tokenizer than before."""
 CODEBOOK_VERSION = 1
 """Raised when the same frames and options would give other audio units than before."""
