@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _NOT_METRICS = {"seq", "time", "kind", "step", "split", "rank", "total_steps"}
-_SILENT = {"start", "resume", "alert", "end", "checkpoint"}
+_SILENT = {"start", "resume", "alert", "end", "checkpoint", "sample", "control"}
 
 
 def numbers(event: dict[str, Any]) -> Iterator[tuple[str, float | None]]:

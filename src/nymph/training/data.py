@@ -170,7 +170,13 @@ class StepReader:
         self._job, self._rank, self._pin = job, rank, pin
         self._ready: queue.Queue[StepRows | BaseException] = queue.Queue(maxsize=job.prefetch)
         self._stopped = threading.Event()
+        self.rows_read = self.bytes_read = 0
         self._thread = start_helper(self._run, "nymph-rows", daemon=True)
+
+    @property
+    def ready(self) -> int:
+        """Steps that wait to be taken."""
+        return self._ready.qsize()
 
     def next(self) -> tuple[StepRows, float]:
         """The next step and the seconds waited for it; raises what the thread met."""
@@ -190,6 +196,8 @@ class StepReader:
     def _run(self) -> None:
         try:
             for start, stop, pieces in self._steps:
+                self.rows_read += sum(piece.num_rows for piece in pieces)
+                self.bytes_read += sum(piece.nbytes for piece in pieces)
                 micro = tuple(self._prepare(piece, start, index) for index, piece in enumerate(pieces))
                 if not self._put(StepRows(start, stop, micro)):
                     return

@@ -21,6 +21,8 @@ class Requests:
         """The signal that asked for an end."""
         self.checkpoint = False
         """Whether a checkpoint was asked for."""
+        self.stop = False
+        """Whether the run was asked to stop by its control file."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Requests":
