@@ -144,8 +144,8 @@ def _features(model: MultimodalModel, batch: Batch, source: RowSource) -> dict[s
     if SENTIMENTS_KEY in about and bool(labelled.any()):
         labels = sentiment_labels_of(source.schema)
         shares = model.sentiment_head(hidden[labelled]).float().softmax(-1).mean(0).tolist()
-        truth = int(batch["sentiment"][0][labelled][0])
-        shown["sentiment"] = {"true": labels[truth], "predicted": dict(zip(labels, shares, strict=False))}
+        label = labels[int(batch["sentiment"][0][labelled][0])]
+        shown["sentiment"] = {"true": label, "predicted": dict(zip(labels, shares, strict=False))}
     return shown
 
 
