@@ -7,7 +7,7 @@ The peer is the recipe of transformers' `run_clm.py`: `map` with a batched fast 
 tokenizer, one process, one thread. Rounds are interleaved, figures are medians of CPU seconds. Peak memory is that of
 a process of its own that only runs Nymph. `datasets` is installed in an environment of its own on top of this one
 (`--peers`, made by the first run) unless it is installed here. Speech, which the peer knows nothing of, goes through
-all tasks of the default mix with made frames; its figure is CPU seconds an hour of speech. The last line is JSON.
+all tasks of the default mix with made frames: CPU seconds an hour of speech. The last line is JSON.
 """
 
 import os
@@ -215,7 +215,6 @@ def compare(chosen: argparse.Namespace, utterances: Utterances, tokenizer: Token
     figures = {
         "tokens_per_s_vs_datasets": round(seconds["datasets, input_ids only"] / seconds["nymph, all columns"], 2),
         "padding_waste": report["padding"],
-        "speech_cpu_s_per_hour": round(speech, 2),
         "peak_rss_mib": round(peak_memory(chosen), 1),
     }
     print(json.dumps(figures))

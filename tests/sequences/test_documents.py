@@ -82,6 +82,17 @@ def test_a_text_token_carries_the_sound_of_its_time(tools: Tools) -> None:
     assert np.isfinite(document.prosody[document.modality == Modality.TEXT]).all()
 
 
+def test_a_text_token_carries_the_rate_of_its_word_and_else_of_its_utterance(tools: Tools) -> None:
+    utterance = make_utterance("r", 0)
+    utterance["words"][1]["prosody"] = [None, None, None, 0.7, -30.0, 7.0, 0.0]
+    (document,) = documents(Task(carries=("prosody",), prompt=""), tools, utterance)
+    rates = np.round(document.prosody[:, 3].astype(float) * 1.5 + 4.0, 2)[document.modality == Modality.TEXT]
+    tokens = document.tokens[document.modality == Modality.TEXT]
+    birch = tools.tokenizer.decode(token for token, rate in zip(tokens, rates, strict=True) if rate == 7.0)
+    assert birch == " birch"
+    assert set(rates) == {4.0, 7.0}
+
+
 def test_patches_are_the_frames_of_their_positions(tools: Tools) -> None:
     utterance = make_utterance("r", 0)
     (document,) = documents(TASKS["transcribe"], tools, utterance)

@@ -11,6 +11,7 @@ import pytest
 
 from nymph.errors import NymphError
 from nymph.files import sha256_file
+from nymph.flight.catalogue import Catalogue
 from nymph.sequences.documents import MixOptions
 from nymph.sequences.inspect import mel_picture, read_rows, render
 from nymph.sequences.packing import PackingOptions
@@ -95,6 +96,10 @@ def test_shards_and_row_groups_have_the_chosen_size(folder: Path) -> None:
     statistics = {column.path_in_schema: column.statistics for column in map(first.row_group(0).column, range(10))}
     assert statistics["document.list.element"].max >= 1
     assert statistics["audio.list.element.list.element"] is None
+
+
+def test_what_rows_came_from_is_no_table(folder: Path) -> None:
+    assert Catalogue({"sequences": folder}).names() == sorted(f"sequences/{split}" for split in SPLITS)
 
 
 def test_a_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:

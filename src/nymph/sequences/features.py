@@ -21,11 +21,14 @@ _OFFSETS = (np.arange(FRAMES_PER_PATCH) + 0.5) / FRAMES_PER_PATCH
 class SpanFeatures:
     """The frames of one utterance, asked for by spans of recording time. F frames."""
 
-    def __init__(self, table: pa.Table, first_frame: int, rate: float | None, statistics: FeatureStatistics) -> None:
+    def __init__(
+        self, table: pa.Table, first_frame: int, rates: NDArray[np.float64], statistics: FeatureStatistics
+    ) -> None:
+        """`rates` are the utterance's `frame_rates` [F]."""
         mean, deviation = np.array(statistics.mel_mean, np.float32), np.array(statistics.mel_deviation, np.float32)
         mel = (frame_matrix(table) - mean) / deviation
         self._mel = np.clip(np.nan_to_num(mel, nan=-_LIMIT), -_LIMIT, _LIMIT).astype(np.float16)
-        self._sums, self._counts = _prefix_sums(_standardised_prosody(table, rate, statistics))
+        self._sums, self._counts = _prefix_sums(_standardised_prosody(table, rates, statistics))
         self.first_frame = first_frame
         self.frames = len(self._mel)
 
@@ -81,8 +84,10 @@ def _spread(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int
     return start[:, None] + ((stop - start)[:, None] * _OFFSETS).astype(np.int64)
 
 
-def _standardised_prosody(table: pa.Table, rate: float | None, statistics: FeatureStatistics) -> NDArray[np.float64]:
-    values = (frame_prosody(table, rate) - np.array(statistics.prosody_mean)) / np.array(statistics.prosody_deviation)
+def _standardised_prosody(
+    table: pa.Table, rates: NDArray[np.float64], statistics: FeatureStatistics
+) -> NDArray[np.float64]:
+    values = (frame_prosody(table, rates) - np.array(statistics.prosody_mean)) / np.array(statistics.prosody_deviation)
     return np.clip(values, -_LIMIT, _LIMIT)
 
 

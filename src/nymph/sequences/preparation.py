@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 
 from nymph.errors import NymphError
 from nymph.sequences.document import Document
@@ -19,7 +21,7 @@ from nymph.sequences.documents import MixCounts, MixOptions, build_documents, pa
 from nymph.sequences.frames import FrameFolder, Frames, spoken
 from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.splits import SplitOptions, SplitPlan, plan_splits
-from nymph.sequences.statistics import FeatureStatistics, fit_statistics
+from nymph.sequences.statistics import FeatureStatistics, fit_statistics, frame_rates
 from nymph.sequences.streams import Tools, Units
 from nymph.sequences.writer import ShardOptions, ShardReport, sequence_schema, write_shards
 from nymph.text.tokenizer import Tokenizer
@@ -136,9 +138,9 @@ class Corpus:
         counts = SplitCounts()
         return write_shards(self.batches(split, counts), folder, self.schema, self.options.shards, counts.left_out)
 
-    def _spans(self) -> Iterator[tuple[pa.Table, float | None]]:
+    def _spans(self) -> Iterator[tuple[pa.Table, NDArray[np.float64]]]:
         for utterance, table in spoken(self.plan.select(self.utterances, "train"), self.frames):
-            yield table, (utterance.get("prosody") or {}).get("rate_syllables_per_s")
+            yield table, frame_rates(utterance)
 
 
 def _documents(

@@ -4,7 +4,7 @@ Sums in float64 in one pass: exact enough for decibels and log-hertz, and nothin
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,11 +12,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nymph.audio.prosody import Prosody
 from nymph.errors import NymphError
-from nymph.sequences.schema import MEL_BINS, PROSODY, STATISTICS_KEY
+from nymph.sequences.schema import MEL_BINS, PROSODY, SECONDS_PER_FRAME, STATISTICS_KEY
 
 _LEAST_DEVIATION = 1e-3
 """A constant feature is left as it is rather than blown up."""
+_RATE = "rate_syllables_per_s"
+_RATE_OF_WORD = list(Prosody.__dataclass_fields__).index(_RATE)
+"""Where a word's prosody, a list in the order of `Prosody`'s fields, has its rate."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,15 @@ class FeatureStatistics:
         return cls(**{name: tuple(values) for name, values in json.loads(text).items()})
 
 
-def fit_statistics(spans: Iterable[tuple[pa.Table, float | None]]) -> FeatureStatistics:
-    """Statistics of frame tables, each with its utterance's syllables a second (None if unknown).
+def fit_statistics(spans: Iterable[tuple[pa.Table, NDArray[np.float64]]]) -> FeatureStatistics:
+    """Statistics of frame tables, each with the `frame_rates` of its utterance.
 
     Features that never occur keep the defaults.
     """
     mel, prosody = _Moments(MEL_BINS), _Moments(PROSODY)
-    for table, rate in spans:
+    for table, rates in spans:
         mel.add(frame_matrix(table))
-        prosody.add(frame_prosody(table, rate))
+        prosody.add(frame_prosody(table, rates))
     plain = FeatureStatistics()
     return FeatureStatistics(
         *mel.result(plain.mel_mean, plain.mel_deviation),
@@ -72,7 +76,20 @@ def frame_matrix(table: pa.Table) -> NDArray[np.float32]:
     return values.to_numpy().reshape(-1, MEL_BINS)
 
 
-def frame_prosody(table: pa.Table, rate: float | None) -> NDArray[np.float64]:
+def frame_rates(utterance: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Syllables a second at each frame of an utterance: its word's, between words its own; NaN where unknown."""
+    frames = utterance["frames"]
+    own = (utterance.get("prosody") or {}).get(_RATE)
+    rates = np.full(frames["stop"] - frames["start"], np.nan if own is None else own)
+    for word in utterance.get("words") or ():
+        prosody = word.get("prosody")
+        if prosody and prosody[_RATE_OF_WORD] is not None and word["start"] is not None and word["end"] is not None:
+            first, stop = (max(0, round(word[edge] / SECONDS_PER_FRAME) - frames["start"]) for edge in ("start", "end"))
+            rates[first:stop] = prosody[_RATE_OF_WORD]
+    return rates
+
+
+def frame_prosody(table: pa.Table, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     """log-F0, voiced, energy and rate of each frame [frames, 4], NaN absent."""
     voiced = table["voiced"].to_numpy()
     f0 = table["f0_hz"].to_numpy()
@@ -82,7 +99,7 @@ def frame_prosody(table: pa.Table, rate: float | None) -> NDArray[np.float64]:
     result[:, 1] = voiced
     energy = table["energy_db"].to_numpy()
     result[:, 2] = np.where(np.isfinite(energy), energy, np.nan)
-    result[:, 3] = np.nan if rate is None else rate
+    result[:, 3] = rates
     return result
 
 

@@ -18,7 +18,7 @@ from nymph.sequences.document import ABSENT, Segment
 from nymph.sequences.features import SpanFeatures
 from nymph.sequences.frames import Frames
 from nymph.sequences.schema import SECONDS_PER_FRAME, Modality
-from nymph.sequences.statistics import FeatureStatistics
+from nymph.sequences.statistics import FeatureStatistics, frame_rates
 from nymph.sequences.tasks import Feature, Stream
 from nymph.text.prosody import prosody_ids
 from nymph.text.tokenizer import Tokenizer
@@ -124,8 +124,8 @@ class UtteranceStreams:
     def _features(self) -> SpanFeatures | None:
         if self._table is None:
             return None
-        rate = (self.utterance.get("prosody") or {}).get("rate_syllables_per_s")
-        return SpanFeatures(self._table, self.utterance["frames"]["start"], rate, self._tools.statistics)
+        first, rates = self.utterance["frames"]["start"], frame_rates(self.utterance)
+        return SpanFeatures(self._table, first, rates, self._tools.statistics)
 
     @cached_property
     def _patches(self) -> tuple[Segment, NDArray[np.float32]] | None:

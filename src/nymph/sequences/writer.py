@@ -1,7 +1,7 @@
 """Packed rows to a folder of Parquet shards, as a stream, whole or not at all.
 
 Row groups are the unit of shuffling, so they are small; pages carry checksums; every shard names its schema version,
-tokenizer and options. Where the rows came from goes to `_origins/`, which readers of tables do not look into.
+tokenizer and options. Where the rows came from goes to `.origins/`, which no reader of tables looks into.
 """
 
 import json
@@ -31,7 +31,7 @@ from nymph.sequences.schema import (
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.text.tokenizer import Tokenizer
 
-ORIGINS = "_origins"
+ORIGINS = ".origins"
 LEFT_OUT = "left_out.json"
 
 

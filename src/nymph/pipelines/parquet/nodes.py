@@ -17,7 +17,7 @@ from nymph.stores.kept import kept_fingerprint
 from nymph.stores.utterances import Utterances
 from nymph.text.tokenizer import Tokenizer
 
-VERSION = 2
+VERSION = 3
 """Raised when the same utterances and options would give other rows than before."""
 DRAWN_ROWS = 16
 """Rows among which the picture's document is chosen."""
