@@ -1,6 +1,7 @@
 """`kedro score PATH`: how right the environment's transcriber is on recordings with references."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from kedro.framework.cli.utils import env_option
@@ -8,6 +9,11 @@ from kedro.framework.startup import ProjectMetadata
 
 from nymph.cli.errors import ClearCommand
 from nymph.cli.project import load_catalog
+from nymph.errors import NymphError
+from nymph.visible import visible
+
+if TYPE_CHECKING:
+    from nymph.transcription.comparison import Score
 
 
 @click.command(cls=ClearCommand)
@@ -15,20 +21,28 @@ from nymph.cli.project import load_catalog
 @env_option
 @click.pass_obj
 def score(metadata: ProjectMetadata, /, path: Path, env: str | None) -> None:
-    """Transcribe recordings under PATH and compare with the .stm, .rttm or .txt beside each.
+    """Transcribe the recordings under PATH whose transcripts are known, and say how many errors there are.
 
-    Prints the word error rate, the median distance of word edges from the reference's turns, and the diarization
-    error rate (no collar, overlaps counted), for each recording and for all.
+    A transcript is a .stm, .TextGrid or .txt beside its recording or a JSON line that names it; a .rttm beside it says
+    who speaks. Prints the word error rate, the median distance of word edges from those of the reference's words or
+    turns, and the diarization error rate (no collar, overlaps counted), for each recording and for all.
     """
-    from nymph.transcription.comparison import compare, find_references
+    from nymph.reporting.references import find_references
+    from nymph.transcription.comparison import compare
 
     references = find_references(path)
     transcriber = load_catalog(metadata, env).load("transcriber").get()
     click.echo(f"{'recording':<40}{'WER %':>9}{'edges ms':>10}{'DER %':>9}")
     for name, found in compare(references, lambda place: transcriber.transcribe(place).to_pylist()):
-        cells = (found.word_error_rate, found.alignment_median_ms, found.diarization_error_rate)
-        wer, edges, der = (_cell(value, scale) for value, scale in zip(cells, (100, 1, 100), strict=True))
-        click.echo(f"{name[-39:]:<40}{wer:>9}{edges:>10}{der:>9}")
+        click.echo(
+            f"{visible(name)[-39:]:<40}"
+            + (f" {visible(str(found))}" if isinstance(found, NymphError) else _cells(found))
+        )
+
+
+def _cells(found: "Score") -> str:
+    wer, edges, der = found.word_error_rate, found.alignment_median_ms, found.diarization_error_rate
+    return f"{_cell(wer, 100):>9}{_cell(edges, 1):>10}{_cell(der, 100):>9}"
 
 
 def _cell(value: float | None, scale: float) -> str:

@@ -17,13 +17,13 @@ from nymph.ingestion.jsonl import Line, open_compressed, read_lines
 from nymph.ingestion.messages import FlatMessages, is_flat_message
 from nymph.ingestion.options import IngestionOptions
 from nymph.ingestion.raw import RawFile, RawFolder
-from nymph.ingestion.sidecars import read_text, read_transcript, sidecars_of, suffix_of
+from nymph.ingestion.sidecars import TURNS, read_text, read_transcript, sidecars_of, stem_of, suffix_of
 from nymph.ingestion.units import in_units
 from nymph.stages import Failed, Item, Made, Outcome, Tally, Work, failure_of
 
 JSONL = (".jsonl", ".ndjson")
 TEXT = (".txt", ".md")
-TRANSCRIPT = (".stm", ".textgrid")
+TRANSCRIPT = (".stm", ".textgrid", TURNS)
 VERSION = 3
 """Raised when the same file would give other rows than before."""
 
@@ -41,7 +41,9 @@ def declare_recordings(raw: RawFolder, options: IngestionOptions | None = None, 
     files = sorted(raw.files(), key=lambda file: (kind_of(file) != "jsonl", file.source))
     heard = [file for file in files if kind_of(file) == "audio"]
     sidecars = sidecars_of(files, heard)
+    stems = {stem_of(file.source) for file in heard}
     used = {sidecar.source for beside in sidecars.values() for sidecar in beside}
+    used |= {file.source for file in files if suffix_of(file.source) == TURNS and stem_of(file.source) in stems}
     tally, chosen = Tally(), options or IngestionOptions()
     context = _Context(raw, chosen, tally, fingerprint([[file.source, file.size, file.modified_ns] for file in heard]))
     items = [

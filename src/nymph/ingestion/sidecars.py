@@ -18,6 +18,9 @@ from nymph.ingestion.textgrid import parse_textgrid
 FORMATS = (".textgrid", ".stm", ".txt")
 """Suffixes in small letters, the one that knows most first."""
 
+TURNS = ".rttm"
+"""Who speaks when, without words: `kedro score` compares with it, ingestion only knows that it belongs there."""
+
 MAXIMUM_TEXT = 256 * 1024 * 1024
 """Bytes of one text file; longer ones belong into JSON lines, a document a line."""
 

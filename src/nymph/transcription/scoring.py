@@ -1,11 +1,10 @@
 """How right a transcript is: words (WER), times (alignment error) and speakers (DER).
 
 Both texts go through Whisper's English normaliser first, so that "eighteen thirteen" equals "1813" and case and
-punctuation cost nothing; other languages are lower-cased and stripped only. References are read from the `.stm` and
-`.rttm` files that corpora bring. For evaluation alone: torchmetrics and pyannote.metrics are imported on use.
+punctuation cost nothing; other languages are lower-cased and stripped only. For evaluation alone: torchmetrics and
+pyannote.metrics are imported on use.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +17,11 @@ from nymph.errors import NymphError
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Who speaks from when to when, in seconds, and what (empty where the reference does not say)."""
+    """Who speaks from when to when, in seconds."""
 
     speaker: str
     start: float
     end: float
-    text: str = ""
-
-
-def read_stm(path: Path) -> list[Turn]:
-    """Turns of a NIST STM file: `recording channel speaker start end [<labels>] text`. Raises `NymphError`."""
-    turns = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        fields = line.split(maxsplit=5)
-        if not fields or line.startswith(";;"):
-            continue
-        turns.append(_turn(path, number, fields[2:5], re.sub(r"^<[^>]*>\s*", "", fields[5] if len(fields) > 5 else "")))
-    return turns
 
 
 def read_rttm(path: Path) -> list[Turn]:
@@ -43,7 +30,7 @@ def read_rttm(path: Path) -> list[Turn]:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         fields = line.split()
         if fields and fields[0] == "SPEAKER":
-            found = _turn(path, number, [*fields[7:8], *fields[3:5]], "")
+            found = _turn(path, number, [*fields[7:8], *fields[3:5]])
             turns.append(Turn(found.speaker, found.start, found.start + found.end))
     return turns
 
@@ -69,10 +56,10 @@ def boundary_errors(times: Sequence[float], reference: Sequence[float]) -> np.nd
     return distances
 
 
-def _turn(path: Path, number: int, fields: Sequence[str], text: str) -> Turn:
+def _turn(path: Path, number: int, fields: Sequence[str]) -> Turn:
     try:
         speaker, start, end = fields
-        return Turn(speaker, float(start), float(end), text)
+        return Turn(speaker, float(start), float(end))
     except ValueError as error:
         raise NymphError(
             f"{path.name}:{number}: expected a speaker and two times in seconds, got {fields!r}"
