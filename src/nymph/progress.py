@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from nymph.console import console
+from nymph.console import console, progress_bar
+from nymph.output import record
 from nymph.training.console import number, perplexity, step_line
 
 
@@ -12,30 +13,11 @@ class TrainingBar:
     """A `nymph.training.console.Progress` in the terminal; plain lines where there is no terminal."""
 
     def __init__(self, every: int = 25) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import TextColumn
 
         self._every, self._total = every, 0
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("  training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console(),
-            transient=True,
-            refresh_per_second=4,
-        )
-        self._task = self._bar.add_task("", total=None)
+        self._bar = progress_bar(TextColumn("{task.fields[figures]}"))
+        self._task = self._bar.add_task("training", total=None, figures="")
 
     def __enter__(self) -> "TrainingBar":
         self._bar.start()
@@ -57,12 +39,17 @@ class TrainingBar:
         loss = event["losses"].get("next_token")
         text = f"loss {number(event['loss'], '.3f')}  ppl {number(perplexity(loss), '.1f')}"
         text += f"  {number(event['tokens_per_second'], ',.0f')} tokens/s"
-        self._bar.update(self._task, completed=event["step"], description=text)
+        self._bar.update(self._task, completed=event["step"], figures=text)
         if event["step"] % self._every == 0 or event["step"] == self._total:
-            self.message(step_line(event, self._total))
+            self._print(step_line(event, self._total))
+            record("step", total=self._total, **{name: value for name, value in event.items() if name != "kind"})
 
     def message(self, text: str) -> None:
         """A sentence above the bar."""
+        self._print(text)
+        record("training", message=text)
+
+    def _print(self, text: str) -> None:
         console().print(f"  {text}", markup=False, style="dim", soft_wrap=True)
 
     def end(self, text: str) -> None:

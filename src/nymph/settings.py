@@ -10,7 +10,8 @@ be_offline_and_quiet()
 from nymph.hooks.summary import SummaryHook  # noqa: E402
 from nymph.hooks.tracking import TrackingHook  # noqa: E402
 
-HOOKS = (SummaryHook(), TrackingHook())
+# The last is called first: the summary is read while MLflow is told the rest.
+HOOKS = (TrackingHook(), SummaryHook())
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_telemetry")
 

@@ -12,6 +12,7 @@ import nymph.pipelines
 from nymph.cli.errors import ClearCommand
 from nymph.cli.project import check_environment, load_config
 from nymph.errors import NymphError, nearest
+from nymph.output import FORMS, VARIABLE, set_output
 
 _SELECTORS = (
     "pipeline",
@@ -28,6 +29,7 @@ _SELECTORS = (
 
 @click.pass_obj
 def _run(metadata: ProjectMetadata, /, **options: Any) -> Any:
+    set_output(options.pop("output"))
     env = options["env"] or os.environ.get("KEDRO_ENV")
     check_environment(metadata.project_path, env)
     if not any(options[name] for name in _SELECTORS):
@@ -44,10 +46,17 @@ def _check_pipelines(names: list[str]) -> None:
             raise NymphError(f"no pipeline {name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
 
 
+OUTPUT = click.Option(
+    ["--output"],
+    type=click.Choice(FORMS),
+    help=f"What to say: rich for people, quiet (one line at the end) for cron, json (a line an event, on standard "
+    f"output) for machines. Default: ${VARIABLE}, else rich.",
+)
+
 run = ClearCommand(
     "run",
     callback=_run,
-    params=kedro_run.params,
+    params=[*kedro_run.params, OUTPUT],
     help="Run pipelines. Without a selection, those that conf/ENV/run.yml names: in base all of them.\n\n"
     "A rerun makes only what is missing or changed.",
     epilog="Examples: kedro run | kedro run --env threadripper | kedro run --pipelines ingestion,transcription | "

@@ -106,11 +106,7 @@ class TrackingHook:
         self._journal = self._follower = None
         atexit.unregister(self._close)
         journal.end(End(status, reason, _reports(self._project / self._options.reports, journal.start.time)))
-        try:
-            complete = follower.wait(self._options.wait_seconds) == 0
-        except subprocess.TimeoutExpired:
-            complete = False
-        if not complete:
+        if not _completes(follower, self._options.wait_seconds):
             _logger.warning(
                 "MLflow at %s does not have all of this run yet (%s). Nothing is lost: the next run sends the rest, or "
                 "`python -m nymph.tracking replay %s` does.",
@@ -132,6 +128,17 @@ class TrackingHook:
             system_metrics=self._options.system_metrics,
             offsets=log_sizes(runs),
         )
+
+
+def _completes(follower: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the follower has sent everything within so many seconds."""
+    from nymph.console import console
+
+    try:
+        with console().status("telling MLflow the rest"):
+            return follower.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def read_options(config_loader: Any) -> MlflowOptions:
