@@ -78,7 +78,7 @@ def test_a_foreign_host_name_is_refused(connect: Connect) -> None:
 
 def test_an_exposed_page_asks_for_its_token(connect: Connect) -> None:
     token = "a-token-of-twenty-one"
-    with connect(token=token) as client:
+    with connect(key=token, open_to_all=False) as client:
         assert client.get("/api/runs/first/metrics.csv").status_code == 401
         assert client.get("/", headers={"accept": "text/html"}, follow_redirects=False).headers["location"] == "/login"
         assert client.post("/login", data={"token": "wrong"}, headers={"origin": ADDRESS}).status_code == 401
@@ -87,7 +87,7 @@ def test_an_exposed_page_asks_for_its_token(connect: Connect) -> None:
 
 
 def test_a_program_shows_its_token_in_a_header(connect: Connect) -> None:
-    with connect(token="a-token-of-twenty-one") as client:
+    with connect(key="a-token-of-twenty-one", open_to_all=False) as client:
         good = client.get("/health", headers={"authorization": "Bearer a-token-of-twenty-one"})
         assert good.status_code == 200
         assert client.get("/health", headers={"authorization": "Bearer nö".encode()}).status_code == 401

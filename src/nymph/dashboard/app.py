@@ -1,4 +1,4 @@
-"""The dashboard's routes: one page, its files, one WebSocket, and a run's numbers as JSON and CSV."""
+"""The dashboard's routes: one page, its files, one WebSocket, a run's numbers and samples, and what it may be asked."""
 
 import csv
 import io
@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import (
@@ -24,10 +23,14 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from nymph.dashboard.assets import find_chart
+from nymph.dashboard.bodies import read_body
+from nymph.dashboard.commands import Commands
 from nymph.dashboard.feed import LOOK_SECONDS, Feed
-from nymph.dashboard.guard import COOKIE, LOOPBACK, Guard, matches
-from nymph.dashboard.live import Live
-from nymph.dashboard.run import HISTORY_POINTS, Run
+from nymph.dashboard.guard import COOKIE, LOGIN, LOOPBACK, Guard, matches
+from nymph.dashboard.live import SEND_SECONDS, Live
+from nymph.dashboard.receive import Receiver
+from nymph.dashboard.run import HISTORY_POINTS, Run, run_of
+from nymph.dashboard.samples import Corpus, Samples
 from nymph.tracking.params import flatten
 
 STATIC = Path(__file__).parent / "static"
@@ -39,27 +42,35 @@ def create_app(
     runs_directory: Path,
     *,
     project: Path | None = None,
-    token: str | None = None,
+    key: str | None = None,
+    open_to_all: bool = True,
+    corpus: Corpus | None = None,
     hosts: tuple[str, ...] = LOOPBACK,
     max_clients: int = MAX_CLIENTS,
     period: float = LOOK_SECONDS,
+    send_seconds: float = SEND_SECONDS,
 ) -> Starlette:
     """The application over `<runs_directory>/<run>/events.jsonl`.
 
     Args:
         runs_directory: Watched for runs; it need not exist yet.
         project: Where `npm ci` was run; by default the current folder, then the one this package lies in.
-        token: Asked for once per browser, as a bearer token from programs; None on a loopback address.
+        key: Needed for every command: once per browser at the login page, as a bearer token from programs. None
+            permits no command.
+        open_to_all: Whether looking needs no key: on a loopback address only.
+        corpus: Where the recordings of samples are.
         hosts: Names by which browsers may reach it.
         max_clients: Further WebSockets are answered 503.
         period: Seconds between looks at the logs.
+        send_seconds: A client that takes no message for so long is cut off.
 
     Raises:
         NymphError: Chart.js is not installed.
     """
     chart = find_chart(project)
     feed = Feed(Path(runs_directory), period)
-    pages = _Pages(feed, chart, token)
+    pages, commands, samples = _Pages(feed, chart, key), Commands(feed), Samples(feed, corpus)
+    receiver = Receiver(Path(runs_directory))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -70,24 +81,30 @@ def create_app(
         routes=[
             Route("/", pages.index),
             Route("/health", pages.health),
-            Route("/login", pages.login, methods=["GET", "POST"]),
+            Route(LOGIN, pages.login, methods=["GET", "POST"]),
             Route("/static/chart.js", pages.chart),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/runs/{run}/series", pages.series),
             Route("/api/runs/{run}/settings", pages.settings),
             Route("/api/runs/{run}/metrics.csv", pages.table),
-            WebSocketRoute("/live", Live(feed, max_clients).endpoint),
+            Route("/api/runs/{run}/samples/{name}", samples.sample),
+            Route("/api/runs/{run}/samples/{name}/recording", samples.recording),
+            Route("/api/session", commands.session),
+            Route("/api/runs/{run}/control", commands.control, methods=["POST"]),
+            Route("/api/received/{run}", receiver.lines, methods=["POST"]),
+            Route("/api/received/{run}/{path:path}", receiver.file, methods=["PUT"]),
+            WebSocketRoute("/live", Live(feed, max_clients, send_seconds).endpoint),
         ],
-        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+        middleware=[Middleware(Guard, hosts=hosts, key=key, open_to_all=open_to_all)],
         lifespan=lifespan,
     )
 
 
 class _Pages:
-    def __init__(self, feed: Feed, chart: Path, token: str | None) -> None:
+    def __init__(self, feed: Feed, chart: Path, key: str | None) -> None:
         self._feed = feed
         self._chart = chart
-        self._token = token
+        self._key = key
 
     async def index(self, request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -99,12 +116,11 @@ class _Pages:
         return JSONResponse({"runs": len(self._feed.runs), "version": self._feed.version})
 
     async def login(self, request: Request) -> Response:
-        if request.method == "GET" or self._token is None:
+        if request.method == "GET" or self._key is None:
             return FileResponse(STATIC / "login.html")
-        if int(request.headers.get("content-length", _FORM_BYTES + 1)) > _FORM_BYTES:
-            raise HTTPException(413)
-        given = parse_qs((await request.body()).decode("ascii", "replace")).get("token", [""])[0].strip()
-        if not matches(given, self._token):
+        form = parse_qs((await read_body(request, _FORM_BYTES)).decode("ascii", "replace"))
+        given = form.get("token", [""])[0].strip()
+        if not matches(given, self._key):
             return FileResponse(STATIC / "login.html", 401)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", secure=request.url.scheme == "https")
@@ -133,10 +149,7 @@ class _Pages:
         return StreamingResponse(_csv(run), media_type="text/csv", headers=headers)
 
     def _run(self, request: Request) -> Run:
-        run = self._feed.runs.get(request.path_params["run"])
-        if run is None:
-            raise HTTPException(404, "no such run")
-        return run
+        return run_of(self._feed.runs, request.path_params["run"])
 
 
 def _csv(run: Run) -> Iterator[str]:

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nymph.dashboard.preparation import Preparation
+from nymph.dashboard.receive import RECEIVED
 from nymph.dashboard.run import READ_BYTES, Run
 from nymph.training.events import EVENTS
 
@@ -49,9 +51,12 @@ class Feed:
     _looks: int = 0
     _left_at: int = 0
     """Version at which a run was last taken away."""
+    _preparation_at: int = 0
+    """Version at which preparation last moved."""
     _subscribers: set[asyncio.Event] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.preparation = Preparation(self.directory)
         self._message = lru_cache(CACHED_MESSAGES)(self._compose)
 
     @asynccontextmanager
@@ -71,11 +76,14 @@ class Feed:
         for run in list(self.runs.values()):
             if run.end is None or self._looks % FULL_LOOK == 0:
                 await _catch_up(run)
+        if await asyncio.to_thread(self.preparation.look):
+            self._preparation_at, self._dirty = self.version + 1, True
         self._looks += 1
         self._summarise(time.time())
 
     def _scan(self) -> None:
-        logs = {log.parent.name: log for log in sorted(self.directory.glob(f"*/{EVENTS}"))}
+        places = (f"[!.]*/{EVENTS}", f"{RECEIVED}/*/{EVENTS}")
+        logs = {log.parent.name: log for place in places for log in sorted(self.directory.glob(place))}
         for name in self.runs.keys() - logs.keys():
             del self.runs[name], self._summaries[name], self._states[name]
             self._left_at = self.version + 1
@@ -108,9 +116,11 @@ class Feed:
         ]
         places = {part["run"]: (part["run"], part["generation"], part["seq"]) for part in points}
         watched = tuple(places.get(place[0], place) for place in cursor.watched)
-        if not changed and not points and cursor.version >= max(1, self._left_at):
+        if not changed and not points and cursor.version >= max(1, self._left_at, self._preparation_at):
             return None, watched
         body = {"version": version, "names": sorted(self.runs), "runs": changed, "points": points}
+        if self._preparation_at > cursor.version:
+            body["preparation"] = self.preparation.summary()
         return json.dumps(body, separators=(",", ":"), allow_nan=False), watched
 
     def _summarise(self, now: float) -> None:

@@ -1,4 +1,7 @@
-"""Who may talk to the dashboard: known Host names, pages it served itself, and holders of the token when exposed.
+"""Who may talk to the dashboard: known Host names, pages it served itself, and holders of its key.
+
+Whoever reaches a loopback port may look; looking at an exposed one, and every command wherever it listens, needs the
+key: as a cookie from the login page, which no other site's page can send along, or as a bearer token from programs.
 
 A page on the internet can make a browser open `ws://127.0.0.1`; the Origin check refuses it. A DNS name rebound to
 127.0.0.1 carries the wrong Host; that check refuses it. Both happen before a WebSocket is accepted.
@@ -17,7 +20,8 @@ from starlette.websockets import WebSocket
 
 COOKIE = "nymph"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_OPEN_PATHS = ("/login", "/static/")
+LOGIN = "/login"
+_OPEN_PATHS = (LOGIN, "/static/")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -30,12 +34,15 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware; `token=None` means that reaching the port is permission enough (loopback)."""
+    """ASGI middleware. `key=None` permits no command at all; `open_to_all` lets everybody look (loopback)."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK, token: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str] = LOOPBACK, key: str | None = None, open_to_all: bool = True
+    ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
-        self._token = token
+        self._key = key
+        self._open = open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -52,22 +59,31 @@ class Guard:
         host = headers.get("host", "")
         if _hostname(host) not in self._hosts:
             return Response("unknown host", 403)
-        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        if changes and urlsplit(headers.get("origin", "")).netloc != host:
+        is_program = self._is_key(_bearer(headers))
+        changes = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD")
+        from_here = urlsplit(headers.get("origin", "")).netloc == host
+        if (changes or scope["type"] == "websocket") and not (from_here or is_program):
             return Response("foreign origin", 403)
-        if self._token is None or scope["path"].startswith(_OPEN_PATHS) or self._knows_token(headers):
+        command = changes and scope["path"] != LOGIN
+        known = is_program or self._is_key(_cookie(headers.get("cookie", "")))
+        scope["state"] = {**scope.get("state", {}), "has_key": known}
+        if known or (self._open and not command) or scope["path"].startswith(_OPEN_PATHS):
             return None
         wants_page = scope["type"] == "http" and "text/html" in headers.get("accept", "")
-        return RedirectResponse("/login", 303) if wants_page else Response("token missing", 401)
+        return RedirectResponse(LOGIN, 303) if wants_page else Response("key missing", 401)
 
-    def _knows_token(self, headers: Headers) -> bool:
-        given = headers.get("authorization", "").removeprefix("Bearer ") or _cookie(headers.get("cookie", ""))
-        return matches(given, self._token or "")
+    def _is_key(self, given: str) -> bool:
+        return self._key is not None and matches(given, self._key)
 
 
-def matches(given: str, token: str) -> bool:
+def matches(given: str, key: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(given.encode(), token.encode())
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+def _bearer(headers: Headers) -> str:
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    return value if kind == "Bearer" else ""
 
 
 def _hostname(host: str) -> str | None:

@@ -22,9 +22,10 @@ _POLICY = 1008
 class Live:
     """Serves up to `limit` clients from one feed."""
 
-    def __init__(self, feed: Feed, limit: int = 2000) -> None:
+    def __init__(self, feed: Feed, limit: int = 2000, send_seconds: float = SEND_SECONDS) -> None:
         self._feed = feed
         self._limit = limit
+        self._send_seconds = send_seconds
         self.clients = 0
 
     async def endpoint(self, websocket: WebSocket) -> None:
@@ -35,7 +36,7 @@ class Live:
         try:
             await websocket.accept()
             with self._feed.subscribed() as news:
-                await _Client(websocket, self._feed, news).run()
+                await _Client(websocket, self._feed, news, self._send_seconds).run()
         except* (WebSocketDisconnect, TimeoutError, OSError):
             pass
         finally:
@@ -43,7 +44,8 @@ class Live:
 
 
 class _Client:
-    def __init__(self, websocket: WebSocket, feed: Feed, news: asyncio.Event) -> None:
+    def __init__(self, websocket: WebSocket, feed: Feed, news: asyncio.Event, send_seconds: float) -> None:
+        self._send_seconds = send_seconds
         self._websocket = websocket
         self._feed = feed
         self._cursor = Cursor()
@@ -71,7 +73,7 @@ class _Client:
             asked = self._cursor
             text, cursor = self._feed.message(asked)
             if text is not None:
-                async with asyncio.timeout(SEND_SECONDS):
+                async with asyncio.timeout(self._send_seconds):
                     await self._websocket.send_text(text)
             if self._cursor is asked:  # else a new wish came meanwhile, and stands
                 self._cursor = cursor

@@ -2,10 +2,13 @@
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from starlette.exceptions import HTTPException
 
 from nymph.dashboard.estimate import Pace
 from nymph.dashboard.series import Series
@@ -151,3 +154,10 @@ class Run:
             self.resumes += 1
             for series in self.series.values():
                 series.cut_after(step)
+
+
+def run_of(runs: Mapping[str, Run], name: str) -> Run:
+    """The run of that name; 404 where there is none."""
+    if name not in runs:
+        raise HTTPException(404, "no such run")
+    return runs[name]

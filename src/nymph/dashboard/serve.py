@@ -1,5 +1,6 @@
 """Run the dashboard: find a port, refuse to be exposed without a token, say where it is."""
 
+import secrets
 import socket
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import uvicorn
 from nymph.dashboard.app import create_app
 from nymph.dashboard.guard import LOOPBACK
 from nymph.dashboard.live import MAX_MESSAGE_BYTES
+from nymph.dashboard.samples import Corpus
 from nymph.errors import NymphError
 
 PORT = 8787
@@ -22,6 +24,7 @@ def serve(
     token: str | None = None,
     names: tuple[str, ...] = (),
     project: Path | None = None,
+    corpus: Corpus | None = None,
 ) -> None:
     """Serve until interrupted. A taken port gives way to the next free one.
 
@@ -29,9 +32,11 @@ def serve(
         runs_directory: Holds `<run>/events.jsonl`.
         host: Address to listen at; one that others can reach needs a token.
         port: The first to try; 0 lets the system choose.
-        token: At least 16 characters, asked for by the login page.
+        token: At least 16 characters, asked for by the login page. None makes one up that is needed for commands
+            alone, and prints the address that brings it along.
         names: Further host names by which browsers reach this machine.
         project: Where Chart.js is installed.
+        corpus: Where the recordings of samples are.
 
     Raises:
         NymphError: No free port, no Chart.js, or an exposed address without a token.
@@ -41,10 +46,20 @@ def serve(
             f"{host} can be reached from other machines, so the dashboard needs a token of at least 16 characters "
             "(NYMPH_DASHBOARD_TOKEN), or --host 127.0.0.1 and an ssh tunnel"
         )
-    app = create_app(runs_directory, project=project, token=token, hosts=(*LOOPBACK, host, *names))
+    key = token or secrets.token_urlsafe(18)
+    app = create_app(
+        runs_directory,
+        project=project,
+        key=key,
+        open_to_all=token is None,
+        corpus=corpus,
+        hosts=(*LOOPBACK, host, *names),
+    )
     listener = _listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(f"Dashboard of {runs_directory} at {address}  (Ctrl-C ends it)", flush=True)
+    if token is None:
+        print(f"  with buttons that save a checkpoint or stop a run: {address}/#key={key}", flush=True)
     config = uvicorn.Config(
         app,
         log_level="warning",
