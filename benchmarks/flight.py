@@ -35,6 +35,7 @@ from peers import environment
 from nymph.flight.certificates import CertificateFiles, make_certificates
 from nymph.flight.source import open_source
 from nymph.flight.tickets import Ticket
+from nymph.flight.torch_dataset import tensors
 
 LENGTH = 2048
 ROW_BYTES = 2 * LENGTH
@@ -154,7 +155,7 @@ def read_rows(source: Any, shuffle: bool, batch_rows: int = 0, epoch: int = 0) -
     """Every row of an epoch as a tensor [rows, LENGTH]; the number of rows."""
     rows = 0
     for batch in source.batches(Ticket("any", epoch=epoch, shuffle=shuffle, batch_rows=batch_rows)):
-        rows += len(torch.from_dlpack(batch["tokens"].flatten()).view(-1, LENGTH))
+        rows += len(tensors(batch)["tokens"])
     assert rows == source.rows
     return rows
 
@@ -167,7 +168,7 @@ def data_wait(address: str, seconds: float = 15.0, batch_rows: int = 64) -> floa
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
         asked = time.perf_counter()
-        tokens = torch.from_dlpack(next(batches)["tokens"].flatten())
+        tokens = tensors(next(batches))["tokens"]
         waited += time.perf_counter() - asked
         work(tokens, step)
     share = waited / (time.perf_counter() - begin)
@@ -178,7 +179,7 @@ def data_wait(address: str, seconds: float = 15.0, batch_rows: int = 64) -> floa
 
 def work(tokens: torch.Tensor, seconds: float) -> None:
     """Multiply matrices for that long."""
-    matrix = tokens[: 256 * 64].view(256, 64).float()
+    matrix = tokens.view(-1)[: 256 * 64].view(256, 64).float()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         matrix @ matrix.T

@@ -59,6 +59,18 @@ def test_the_listing_has_folders_and_a_file_is_reached_by_name(tmp_path: Path, s
     assert client.get_flight_info(fl.FlightDescriptor.for_path("data/c/w.parquet")).total_records == 5
 
 
+def test_hidden_folders_and_files_are_no_tables(tmp_path: Path, serve: Serve) -> None:
+    for hidden in (".old", "_origins", "t/_inside"):
+        shards(tmp_path / hidden, 5)
+    write(shards(tmp_path / "t", 5) / "_b.parquet", words(5))
+    server = serve({"data": tmp_path})
+    assert [info.descriptor.path for info in client_of(server).list_flights()] == [[b"data", b"t"]]
+    assert open_source(f"grpc://127.0.0.1:{server.port}/data/t").rows == 5
+    for name in ("_origins", "t/_b.parquet"):
+        with pytest.raises(NymphError, match="there is no table"):
+            open_source(f"grpc://127.0.0.1:{server.port}/data/{name}")
+
+
 def test_a_damaged_table_is_a_clear_error_and_the_rest_is_served(tmp_path: Path, serve: Serve) -> None:
     shards(tmp_path / "good", 20)
     bad = write(tmp_path / "bad" / "a.parquet", training_rows(400))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -27,6 +28,13 @@ def test_columns_become_tensors_with_their_shapes() -> None:
     assert lengths == [len(row) for row in batch["audio"].to_pylist()]
     assert found["audio"].shape == (sum(lengths), 6)
     assert found["audio"].dtype == torch.float16
+
+
+def test_nulls_are_named_not_guessed() -> None:
+    lists = pa.array([[1, 2], None], pa.list_(pa.int16(), 2))
+    for column in (lists, pa.array([1, None])):
+        with pytest.raises(NymphError, match="'x' has nulls"):
+            tensors(pa.record_batch({"x": column}))
 
 
 def test_an_epoch_has_every_row_and_the_next_another_order(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from nymph.errors import NymphError, nearest
 from nymph.flight import cache
-from nymph.flight.shards import find_shards, open_parquet
+from nymph.flight.shards import HIDDEN, find_shards, open_parquet
 from nymph.flight.tables import Table
 
 _LOOK_AGAIN = 1.0
@@ -125,12 +125,15 @@ def _stale(table: Table) -> bool:
 
 
 def _scan(root: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Name and path of every table under `folder`. Links are not followed: they may lead out of it."""
+    """Name and path of every table under `folder`; hidden ones are none.
+
+    Links are not followed: they may lead out of it.
+    """
     for here, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         relative = Path(here).relative_to(folder)
         name = "/".join([root, *relative.parts])
-        shards = [file for file in files if file.endswith(".parquet") and not file.startswith(".")]
+        shards = [file for file in files if file.endswith(".parquet") and not file.startswith(HIDDEN)]
         shards = [file for file in shards if not (Path(here) / file).is_symlink()]
         if shards:
             yield name, Path(here)

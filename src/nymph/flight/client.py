@@ -1,6 +1,6 @@
 """Rows of a table on a Flight server, read ahead by one thread and continued at the exact row after any break.
 
-The thread reads pieces of about 1 MiB into a bounded queue and asks again from the next row when the stream breaks,
+The thread reads pieces of about 2 MiB into a bounded queue and asks again from the next row when the stream breaks,
 stalls or ends early. What it costs is one hand-over between threads a piece. Rows are counted, never trusted: an end
 of stream is the end only when every row has come.
 """

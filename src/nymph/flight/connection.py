@@ -37,7 +37,7 @@ class Connection:
     stall: float = 10.0
     """Seconds of silence in a stream before it is cut and asked for again."""
     prefetch: int = 8
-    """Pieces of about 1 MiB that are read ahead."""
+    """Pieces of about 2 MiB that are read ahead."""
 
     def __post_init__(self) -> None:
         if not (self.patience >= 0 and self.stall > 0 and self.prefetch >= 1):

@@ -1,6 +1,6 @@
 """Clients keep freed memory, so that the next batch does not pay for it again; servers return a stranger's.
 
-glibc gives large freed blocks back to the kernel; a stream of 1 MiB batches then takes a page fault every 4 KiB, and
+glibc gives large freed blocks back to the kernel; a stream of 2 MiB batches then takes a page fault every 4 KiB, and
 half of a client's processor time goes into the kernel clearing pages. The price of keeping it: a process that once
 held much looks large for the rest of its life. Elsewhere than on glibc this does nothing.
 """

@@ -102,4 +102,4 @@ def _turn(half: NDArray[np.uint64], other: NDArray[np.uint64], size: int, key: n
     mixed *= np.uint64(size)
     mixed >>= _HALF
     half += mixed
-    np.subtract(half, np.uint64(size), out=half, where=half >= size)
+    np.minimum(half, half - np.uint64(size), out=half)  # below `size` the difference wraps round and is larger

@@ -15,6 +15,8 @@ from nymph.errors import NymphError
 from nymph.files import fingerprint, read_json, sha256_file, write_json
 
 Stamp = tuple[int, int, int]
+HIDDEN = (".", "_")
+"""How names begin of files and folders beside the shards that are none."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def find_shards(location: Path) -> list[Path]:
     """The Parquet files directly in a folder, sorted by name, or the one file; hidden ones and links are left out."""
     if location.is_file():
         return [location]
-    found = (path for path in location.glob("*.parquet") if not path.name.startswith("."))
+    found = (path for path in location.glob("*.parquet") if not path.name.startswith(HIDDEN))
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 

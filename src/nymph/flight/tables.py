@@ -21,8 +21,8 @@ from nymph.flight.order import share
 from nymph.flight.shards import Shard, content_key, find_shards, open_parquet, read_batches, read_shards, stamp
 from nymph.flight.tickets import Ticket
 
-TARGET_BYTES = 1024 * 1024
-"""Bytes of a batch on the wire: 1 MiB still lies in a core's cache; 256 KiB and 16 MiB cost a third more each."""
+TARGET_BYTES = 2 * 1024 * 1024
+"""Bytes of a batch on the wire. 1 MiB costs a tenth more processor time a GB for its messages, 8 MiB leaves caches."""
 _POSITIONS = 16_384
 """Positions permuted at once, so that numpy's cost per call vanishes."""
 
@@ -75,7 +75,7 @@ class Table:
         return pa.schema(fields, self.schema.metadata)
 
     def batch_rows(self, ticket: Ticket) -> int:
-        """Rows of the batches a ticket gets: as many as it asks for, or about 1 MiB."""
+        """Rows of the batches a ticket gets: as many as it asks for, or about 2 MiB."""
         return ticket.batch_rows or max(1, TARGET_BYTES * self.rows // max(1, self.nbytes))
 
     def batches(self, ticket: Ticket, arenas: Arenas | None = None) -> Iterator[pa.RecordBatch]:
@@ -84,7 +84,7 @@ class Table:
         return (batch for run in self.runs(ticket, arenas) for batch in split(run, rows))
 
     def runs(self, ticket: Ticket, arenas: Arenas | None = None) -> Iterator[pa.RecordBatch]:
-        """The same rows in pieces for the wire: whole multiples of `batch_rows`, about 1 MiB each."""
+        """The same rows in pieces for the wire: whole multiples of `batch_rows`, about 2 MiB each."""
         self._check(ticket)
         first, count = ticket.share(self.rows)
         rows = self.batch_rows(ticket)

@@ -39,7 +39,7 @@ class Ticket:
     rank: int = 0
     world: int = 1
     batch_rows: int = 0
-    """Rows of each batch but the last; 0 leaves it to the table (batches of about 1 MiB)."""
+    """Rows of each batch but the last; 0 leaves it to the table (batches of about 2 MiB)."""
     shuffle: bool = True
     block: int = 1
     """Rows that stay together when shuffled."""
