@@ -104,6 +104,7 @@ def look(model: MultimodalModel, specimen: Specimen, source: RowSource, precisio
             return {
                 "row": specimen.row,
                 "document": specimen.document,
+                "tokens": specimen.batch["tokens"][0].tolist(),
                 **_text(model, specimen),
                 **_features(model, batch, source),
             }
