@@ -3,17 +3,22 @@
 import base64
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from nymph.datasets.frames import FramesDataset
 from nymph.datasets.picture import PictureDataset
+from nymph.datasets.runs import RunsDataset
 from nymph.datasets.sequences import SequencesDataset
 from nymph.datasets.tokenizer import TokenizerTableDataset
 from nymph.pipelines.parquet.nodes import draw_sequences, pack_sequences, publish_tokenizer
 from nymph.pipelines.parquet.options import ParquetOptions
 from nymph.sequences.units import Codebook
+from nymph.stages import Item, Made, Work
 from nymph.stores.items import StoredItems
 from nymph.stores.utterances import Utterances, write_utterances
 from nymph.text.tokenizer import Tokenizer, TokenizerOptions, train_tokenizer
+from nymph.training.events import EventLog
 from tests.sequences.conftest import SENTENCES, make_utterance
 
 
@@ -53,3 +58,26 @@ def test_the_picture_is_previewed_and_drawn_once(train: SequencesDataset, tokeni
     again = draw_sequences(train.load(), tokenizer)
     picture.save(again)
     assert (again.tally.made, again.tally.reused) == (0, 1)
+
+
+PNG = b"\x89PNG"
+
+
+def test_the_losses_of_runs_are_previewed(tmp_path: Path) -> None:
+    runs = RunsDataset(filepath=str(tmp_path / "runs"))
+    assert runs.preview() == ""
+    log = EventLog(runs.load() / "tiny" / "events.jsonl")
+    log.write("step", step=1, loss=5.0)
+    log.write("step", step=2, loss=None)
+    log.write("evaluation", step=2, split="validation", loss=4.0)
+    log.close()
+    assert base64.b64decode(runs.preview()).startswith(PNG)
+
+
+def test_frames_are_previewed_as_a_picture(tmp_path: Path) -> None:
+    frames = FramesDataset(filepath=str(tmp_path / "frames"))
+    assert frames.preview() == ""
+    mel = pa.array([[0.0] * 80] * 3, pa.list_(pa.float32(), 80))
+    table = pa.table({"log_mel": mel, "f0_hz": [100.0, float("nan"), 110.0], "energy_db": [-20.0, -30.0, -20.0]})
+    frames.save(Work("frames", [Item("a", "k")], lambda items: (Made(item, table) for item in items)))
+    assert base64.b64decode(frames.preview()).startswith(PNG)

@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from kedro_datasets._typing import TablePreview
+
 from nymph.datasets.kept import KeptDataset
+from nymph.datasets.recordings import preview_rows
+from nymph.parquet import iter_parquet
 from nymph.stores.speakers import Speakers, write_speakers
 
 
@@ -13,6 +17,10 @@ class SpeakersDataset(KeptDataset[Speakers]):
     def load(self) -> Speakers:
         """A handle; rows are streamed from it."""
         return Speakers.open(self._filepath)
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first voices, for kedro-viz."""
+        return preview_rows(next(iter_parquet(self._filepath), None), nrows) if self._exists() else TablePreview({})
 
     def _write(self, path: Path, value: Any) -> None:
         write_speakers(path, value)
