@@ -15,9 +15,9 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from nymph.cli.dashboard import DashboardOptions
 from nymph.cli.serve_options import ServeOptions
 from nymph.compute import ComputeOptions
+from nymph.dashboard.options import DashboardOptions
 from nymph.hooks.tracking import MlflowOptions
 from nymph.model.config import ModelConfig
 from nymph.pipelines.evaluation.options import EvaluationOptions

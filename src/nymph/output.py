@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast, get_args
 
 from nymph.errors import NymphError
@@ -30,8 +31,14 @@ def output() -> Output:
     return cast(Output, form)
 
 
+LISTENERS: list[Callable[[str, Mapping[str, Any]], None]] = []
+"""Told of every record in this process, whatever the form."""
+
+
 def record(kind: str, **fields: Any) -> None:
     """Write one JSON line of this kind, if that is the form asked for; `time` is in unix seconds."""
+    for listen in LISTENERS:
+        listen(kind, fields)
     if output() == "json":
         line = json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}, default=str)
         print(line, file=sys.stdout, flush=True)

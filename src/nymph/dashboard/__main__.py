@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from nymph.dashboard.assets import install_assets
-from nymph.dashboard.serve import PORT, serve
+from nymph.dashboard.options import PORT, TOKEN
+from nymph.dashboard.send import Receiver, send
+from nymph.dashboard.serve import serve
 from nymph.errors import NymphError
 
 
@@ -16,12 +18,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("runs", help="folder of runs, or `install`")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=PORT)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--send", metavar="URL", help="serve nothing; send the runs to the dashboard at this address")
+    options, token = parser.parse_args(arguments), os.environ.get(TOKEN)
     try:
         if options.runs == "install":
             print(f"Chart.js is at {install_assets()}")
+        elif options.send:
+            send(Path(options.runs), Receiver(options.send, token or ""))
         else:
-            serve(Path(options.runs), options.host, options.port, token=os.environ.get("NYMPH_DASHBOARD_TOKEN"))
+            serve(Path(options.runs), options.host, options.port, token=token)
     except NymphError as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import socket
-import time
+import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -153,27 +153,26 @@ class Sending:
         self._files.add(path)
 
 
-def send(runs_directory: Path, to: Receiver, machine: str = "", once: bool = False) -> None:
-    """Send every run until interrupted, or once what there is.
+def send(runs_directory: Path, to: Receiver, machine: str = "", until: threading.Event | None = None) -> None:
+    """Send every run until interrupted, or until `until` is set and what was there then has been sent, or tried.
 
     Raises:
         NymphError: The receiver refuses the token.
     """
-    machine = machine or socket.gethostname()
+    machine, until = machine or socket.gethostname(), until or threading.Event()
     runs: dict[str, Sending] = {}
     failures = 0
     while True:
+        last = until.is_set()
         try:
             for log in sorted(runs_directory.glob(f"[!.]*/{EVENTS}")):
                 runs.setdefault(log.parent.name, Sending(log.parent, machine)).advance(to)
             failures = 0
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if once:
-                raise
             for run in runs.values():
                 run.again()
             failures += 1
             _logger.warning("%s: %s; trying again", to.address, error)
-        if once:
+        if last:
             return
-        time.sleep(min(LONGEST_PAUSE_SECONDS, PERIOD_SECONDS * 2**failures))
+        until.wait(min(LONGEST_PAUSE_SECONDS, PERIOD_SECONDS * 2**failures))

@@ -9,10 +9,10 @@ import uvicorn
 from nymph.dashboard.app import create_app
 from nymph.dashboard.guard import LOOPBACK
 from nymph.dashboard.live import MAX_MESSAGE_BYTES
+from nymph.dashboard.options import PORT
 from nymph.dashboard.samples import Corpus
 from nymph.errors import NymphError
 
-PORT = 8787
 _FURTHER_PORTS = 20
 
 

@@ -1,4 +1,4 @@
-"""sequences -> checkpoints, training_report."""
+"""sequences, tokenizer -> checkpoints, training_report."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -11,7 +11,10 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 train_model,
-                inputs=["sequences_train", "sequences_validation", "params:training", "runs", "checkpoints"],
+                inputs=[
+                    *("sequences_train", "sequences_validation", "tokenizer"),
+                    *("params:training", "runs", "checkpoints"),
+                ],
                 outputs="training_report",
                 name="train_model",
             )
