@@ -7,6 +7,7 @@ candidates differ by a bin when it does not; only loops over frames are compiled
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -117,6 +118,7 @@ def _square(spectrum: npt.NDArray[np.complex64]) -> None:
         values[i] = complex(real * real + imaginary * imaginary, np.float32(0))
 
 
+@cache
 def _tables(longest: int) -> tuple[Any, ...]:
     """Thresholds, sums of their prior from each up and below each, and the prior of trough k among n troughs."""
     thresholds = np.linspace(0, 1, THRESHOLDS + 1)
