@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
-from nymph.training.devices import check_architecture, check_compile, pick_device, pick_precision
+from nymph.training.devices import check_architecture, check_compile, pick_device
 
 CU128 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
 CU126 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
@@ -35,13 +35,6 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(NymphError, match="device must be auto, cpu, cuda or cuda:N, got 'gpu'"):
         pick_device("gpu")
-
-
-@pytest.mark.parametrize(("major", "precision"), [(6, "fp32"), (7, "fp16"), (8, "bf16"), (9, "bf16")])
-def test_precision_is_what_the_card_is_fast_in(major: int, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, 0))
-    assert pick_precision("auto", torch.device("cuda", 0)) == precision
-    assert pick_precision("fp32", torch.device("cuda", 0)) == "fp32"
 
 
 def test_pascal_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:

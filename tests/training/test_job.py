@@ -17,7 +17,9 @@ def make(**options: object) -> Job:
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
     model = ModelConfig(attention=AttentionConfig(type="gqa", heads=4, key_value_heads=2))
     job = make(
-        model=model, schedule=Schedule(type="wsd"), optimiser=Optimiser(learning_rates={"head.*": 0.5}, freeze=("a",))
+        model=model,
+        schedule=Schedule(type="wsd"),
+        optimiser=Optimiser(learning_rates={"head.*": 0.5}, freeze_modules=("a",)),
     )
     job.write(tmp_path / "job.json")
     assert Job.read(tmp_path / "job.json") == job

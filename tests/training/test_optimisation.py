@@ -34,7 +34,7 @@ def test_only_matrices_decay() -> None:
 
 def test_patterns_freeze_and_slow_down() -> None:
     net = model()
-    optimizer = build_optimizer(net, Optimiser(learning_rate=1.0, freeze=("1.*",), learning_rates={"2.*": 0.1}))
+    optimizer = build_optimizer(net, Optimiser(learning_rate=1.0, freeze_modules=("1.*",), learning_rates={"2.*": 0.1}))
     before = {name: parameter.clone() for name, parameter in net.named_parameters()}
     assert {group["lr"] for group in optimizer.param_groups} == {1.0, 0.1}
     step(net, optimizer)
@@ -44,7 +44,7 @@ def test_patterns_freeze_and_slow_down() -> None:
 
 def test_a_pattern_that_fits_nothing_is_refused() -> None:
     with pytest.raises(NymphError, match=r"'0\.wieght' fits no parameter; did you mean '0\.weight'"):
-        build_optimizer(model(), Optimiser(freeze=("0.wieght",)))
+        build_optimizer(model(), Optimiser(freeze_modules=("0.wieght",)))
 
 
 def test_state_saved_and_loaded_continues_exactly() -> None:

@@ -1,21 +1,28 @@
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
 from nymph.errors import NymphError
 from nymph.training.data import Lanes
-from nymph.training.plan import RankSpeed, plan_step, probe_rank
+from nymph.training.loop import train
+from nymph.training.plan import Plan, plan_step
+from nymph.training.probe import RankSpeed, probe_rank
 
 from .conftest import JobMaker
 
 
-def rank(speed: float, memory: int = 1000, fixed: int = 100, row: int = 50) -> RankSpeed:
-    return RankSpeed("cuda:0", speed, fixed, row, memory)
+def rank(speed: float, memory: int = 1000, fixed: int = 100, row: int = 50, half: float = 1.0) -> RankSpeed:
+    return RankSpeed("cuda:0", speed, fixed, row, memory, {"fp32": 1.0, "fp16": half}, 1e9)
+
+
+def rows(plan: Plan) -> list[int]:
+    return [rank.rows for rank in plan.ranks]
 
 
 def test_rows_are_dealt_in_proportion_to_speed() -> None:
     plan = plan_step([rank(30.0), rank(10.0), rank(20.0)], batch_rows=12)
-    assert plan.rows == (6, 2, 4)
+    assert rows(plan) == [6, 2, 4]
     assert plan.step_seconds == pytest.approx(0.2)
     assert plan.efficiency == pytest.approx(1.0)
 
@@ -33,8 +40,9 @@ def test_no_other_division_ends_sooner(batch_rows: int) -> None:
 
 def test_the_smallest_card_sets_the_micro_batch_not_the_share() -> None:
     plan = plan_step([rank(20.0, memory=10_000), rank(20.0, memory=300)], batch_rows=12)  # 3 rows fit the second
-    assert plan.rows == (6, 6)
+    assert rows(plan) == [6, 6]
     assert plan.gradient_accumulation == 2
+    assert [one.predicted_memory_bytes for one in plan.ranks] == [250, 250]
 
 
 def test_a_card_that_cannot_hold_one_row_is_named_with_its_size() -> None:
@@ -57,3 +65,30 @@ def test_a_probe_measures_this_device(make_job: JobMaker) -> None:
     speed = probe_rank(make_job(), "cpu", memory_bytes=1 << 34, probe_seconds=0.2)
     assert speed.rows_per_second > 0
     assert speed.largest_micro_batch >= 1
+    assert set(speed.gemm_flops) == {"fp32"}
+    assert speed.link_bytes_per_second > 1e6
+
+
+def test_precision_is_what_pays_on_every_card() -> None:
+    assert plan_step([rank(1.0, half=5.0), rank(1.0, half=2.0)], 4).precision == "fp16"
+    assert plan_step([rank(1.0, half=5.0), rank(1.0, half=0.02)], 4).precision == "fp32"
+
+
+def test_a_plan_survives_being_written_and_edited() -> None:
+    plan = plan_step([rank(30.0), rank(10.0)], batch_rows=8)
+    assert Plan.from_dict(plan.to_dict()) == plan
+    with pytest.raises(NymphError, match=r"plan.ranks\[0\] has no key 'row'; did you mean 'rows'"):
+        Plan.from_dict({**plan.to_dict(), "ranks": [{"row": 3}]})
+
+
+def test_a_plan_for_other_rows_is_refused(make_job: JobMaker) -> None:
+    with pytest.raises(NymphError, match=r"the plan deals 8 rows a step, training\.batch_rows is 3"):
+        plan_step([rank(1.0)], batch_rows=8).apply(make_job())
+
+
+def test_a_planned_run_tells_how_wrong_the_plan_was(make_job: JobMaker) -> None:
+    plan = replace(plan_step([rank(1000.0)], batch_rows=3), precision="fp32")
+    found = train(plan.apply(make_job())).prediction
+    assert found is not None
+    assert (found.source, found.predicted_seconds) == ("plan", pytest.approx(6 * 0.003))
+    assert found.error == pytest.approx(found.seconds / found.predicted_seconds - 1)

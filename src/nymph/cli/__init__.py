@@ -9,10 +9,12 @@ COMMANDS = {
     "serve": "nymph.cli.serve.serve",
     "dashboard": "nymph.cli.dashboard.dashboard",
     "doctor": "nymph.cli.doctor.doctor",
+    "estimate": "nymph.cli.estimate.estimate",
     "flight": "nymph.cli.flight.flight",
     "generate": "nymph.cli.generate.generate",
     "inspect": "nymph.cli.inspect.inspect",
     "mlflow": "nymph.cli.mlflow.mlflow",
+    "plan": "nymph.cli.plan.plan",
     "prune": "nymph.cli.prune.prune",
     "validate": "nymph.cli.validate.validate",
 }

@@ -39,10 +39,10 @@ def load_config(metadata: ProjectMetadata, env: str | None, name: str) -> dict[s
         return {}
 
 
-def load_catalog(metadata: ProjectMetadata, env: str | None) -> DataCatalog:
-    """The environment's catalog; entries are made when they are asked for."""
+def load_catalog(metadata: ProjectMetadata, env: str | None, params: dict[str, Any] | None = None) -> DataCatalog:
+    """The environment's catalog under the parameters given on the command line; entries are made when asked for."""
     check_environment(metadata.project_path, env)
-    with KedroSession.create(metadata.project_path, env=env) as session:
+    with KedroSession.create(metadata.project_path, env=env, runtime_params=params) as session:
         catalog: DataCatalog = session.load_context().catalog  # type: ignore[attr-defined]
         return catalog
 

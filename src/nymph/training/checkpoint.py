@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> Snapshot:
     """
     verify_checkpoint(path)
     return Snapshot(
-        step=_step_of(path),
+        step=step_of(path),
         model=load_tensors(path / "model.safetensors"),
         optimizer=load_tensors(path / "optimizer.safetensors"),
         state=read_json(path / "state.json"),
@@ -98,7 +98,7 @@ def list_checkpoints(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     found = [path for path in directory.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=_step_of)
+    return sorted(found, key=step_of)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def prune(directory: Path, keep_last: int) -> list[Path]:
 
 def set_aside(directory: Path, after: int) -> Path | None:
     """Move checkpoints beyond step `after` to `superseded-N`, so that a run begun earlier is not overtaken by them."""
-    newer = [path for path in list_checkpoints(directory) if _step_of(path) > after]
+    newer = [path for path in list_checkpoints(directory) if step_of(path) > after]
     if not newer:
         return None
     number = 1 + sum(1 for _ in directory.glob("superseded-*"))
@@ -152,7 +152,8 @@ def set_aside(directory: Path, after: int) -> Path | None:
     return aside
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step a checkpoint was made at."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else int(_manifest(path)["step"])
 

@@ -1,14 +1,12 @@
-"""Which device a rank computes on, and in which precision; what cannot work is refused before step 0."""
+"""Which device a rank computes on; what cannot work is refused before step 0."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
 from nymph.errors import NymphError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
@@ -45,21 +43,11 @@ def check_architecture(capability: tuple[int, int], built: list[str], name: str)
     raise NymphError(f"torch {torch.__version__} has no code for {name} (sm_{major}{minor}); {advice}")
 
 
-def pick_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
-    """`auto`: bf16 where the GPU has it, fp16 where its half is faster than single (7.x), else fp32."""
-    if wanted != "auto":
-        return wanted
-    if device.type != "cuda":
-        return "fp32"
-    major, _ = torch.cuda.get_device_capability(device)
-    return "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
-
-
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Context in which the forward pass computes in `precision`."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=_DTYPES[precision])
+    return torch.autocast(device.type, dtype=DTYPES[precision])
 
 
 def check_compile(device: torch.device) -> None:

@@ -25,8 +25,8 @@ _NORMAL = 1.4826
 """Standard deviations in a median absolute deviation, for a normal distribution."""
 _ENOUGH = 32
 """Steps before which nothing is called unusual."""
-_EPISODE = 10
-"""Steps that must be slow, one after another, before speed is called fallen."""
+EPISODE = 10
+"""Steps one after another after which speed is called fallen, and a spike lasting."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,13 @@ class Monitor:
         self._without: dict[str, int] = dict(memory.get("without", {}))
         self._active: set[str] = set()
         self._slow = self._waiting = 0
+        self.spiking = 0
+        """Steps that a spike of the loss has lasted."""
+
+    @property
+    def active(self) -> list[str]:
+        """Rules that are broken now."""
+        return sorted(self._active)
 
     def to_dict(self) -> dict[str, Any]:
         """What must survive a restart for decisions to stay the same."""
@@ -94,6 +101,7 @@ class Monitor:
             *self._targets(result.targets),
             *self._pace(speed, wait),
         ]
+        self.spiking = self.spiking + 1 if SPIKE in self._active else 0
         if math.isfinite(result.loss) and math.isfinite(result.gradient_norm) and SPIKE not in self._active:
             self._losses.add(result.loss)
             self._norms.add(math.log(result.gradient_norm + 1e-12))
@@ -139,12 +147,12 @@ class Monitor:
         return [
             *self._episode(
                 "throughput",
-                self._slow >= _EPISODE,
+                self._slow >= EPISODE,
                 f"{speed:,.0f} tokens a second for {self._slow} steps, usual are {usual:,.0f}",
             ),
             *self._episode(
                 "data_wait",
-                self._waiting >= _EPISODE,
+                self._waiting >= EPISODE,
                 f"{wait:.0%} of the time goes to waiting for rows; serve them from nearer, or read further ahead",
             ),
         ]
@@ -166,6 +174,11 @@ class MachineWatch:
     def __init__(self, rules: HealthRules, directory: Path, device: torch.device) -> None:
         self._rules, self._directory, self._device = rules, directory, device
         self._active: set[str] = set()
+
+    @property
+    def active(self) -> list[str]:
+        """Rules that were broken at the last look."""
+        return sorted(self._active)
 
     def look(self) -> list[Alert]:
         """Alerts that began since the last look."""

@@ -13,6 +13,7 @@ from nymph.errors import NymphError
 from nymph.files import read_json, write_json
 from nymph.model.config import STRICT, ModelConfig, ObjectiveConfig
 from nymph.plain import from_plain, to_plain
+from nymph.training.forecast import Prediction
 from nymph.training.schedule import Schedule
 
 
@@ -31,9 +32,9 @@ class Optimiser:
     weight_decay: float = 0.1
     """Decoupled decay of matrices; vectors (norms, biases) never decay."""
     learning_rates: dict[str, float] = field(default_factory=dict)
-    """Factor on the learning rate by parameter name pattern (`fnmatch`, the first that fits counts)."""
-    freeze: tuple[str, ...] = ()
-    """Patterns (`fnmatch`) of parameters that stay as they are."""
+    """Factor on the learning rate by pattern (`fnmatch`) of a module or parameter; the first that fits counts."""
+    freeze_modules: tuple[str, ...] = ()
+    """Patterns (`fnmatch`) of modules or parameters that stay as they are."""
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or not all(0 <= beta < 1 for beta in self.betas):
@@ -57,6 +58,9 @@ class HealthRules:
     """Robust standard deviations above the window's median that make a loss a spike."""
     gradient_sigma: float = 12.0
     """The same for the logarithm of the gradient norm."""
+    rollbacks: int = 0
+    """Times a run may go back to a checkpoint from before `skips_in_a_row` or a lasting spike and leave those rows out;
+    0 stops instead, and tells of a spike only."""
     skip_spikes: bool = False
     """Leave the update of a step with a loss spike out."""
     throughput_share: float = 0.5
@@ -71,6 +75,8 @@ class HealthRules:
     """Alert when more than this share of a GPU's memory is used."""
     device_celsius: float = 88.0
     """Alert when a GPU is hotter."""
+    stall_seconds: float = 30.0
+    """Alert, naming the rank, when no step ends for so long."""
     state_every: int = 100
     """Steps between looks for non-finite values hidden in weights and optimiser state."""
 
@@ -152,7 +158,9 @@ class Job:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Compute precision; `auto` asks the device."""
+    """Compute precision; `auto` measures what each device gains from half of it."""
+    preflight: Literal["gpu", "always", "never"] = "gpu"
+    """Where to try the largest possible batch before the first step, and to cut micro-batches until it fits."""
     gradient_checkpointing: bool = False
     """Recompute each block in the backward pass: less memory, about a third more compute."""
     compile: bool = False
@@ -167,6 +175,8 @@ class Job:
     """Tokens after which training stops; 0 is no limit."""
     prefetch: int = 2
     """Steps whose rows are read ahead."""
+    prediction: Prediction | None = None
+    """What an estimate or a plan said of this run; held against the fact at its end."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_rows", "gradient_accumulation", "keep_last", "log_every", "prefetch"):

@@ -57,7 +57,7 @@ def launch(job: Job, progress: Progress) -> Report:
             if error.sigval.name == "SIGINT":
                 raise KeyboardInterrupt from None
             raise SystemExit(128 + error.sigval) from None
-    return Report(**results[min(results)])
+    return Report.from_dict(results[min(results)])
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from nymph.training.events import EVENTS, EventLog
 from nymph.training.job import Job
 from nymph.training.launch import launch, must_launch
 from nymph.training.report import Report, from_state
+from nymph.training.reporter import Reporter
 from nymph.training.resume import find_beginning
 from nymph.training.run import Run
 from nymph.training.several import open_rows
@@ -65,11 +66,11 @@ def _train(job: Job, world: World, requests: Requests, progress: Progress) -> Re
         return from_state("already_finished", state, checkpoint, checkpoint, begin)
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(Path(job.run_directory) / EVENTS)) if world.main else None
-        run = stack.enter_context(Run(job, world, source, state, checkpoint, log, progress, requests))
+        run = stack.enter_context(Run(job, world, source, state, checkpoint, Reporter(log, progress), requests))
         for note in notes:
             run.alert("resume", note)
         status = run.to_the_end()
-        return from_state(status, state, run.last_checkpoint, checkpoint, begin)
+        return from_state(status, state, run.last_checkpoint, checkpoint, begin, run.outcome)
 
 
 def _beginning(job: Job, world: World, rows: str) -> tuple[Path | None, TrainingState, list[str]]:

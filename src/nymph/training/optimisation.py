@@ -22,15 +22,15 @@ def build_optimizer(model: nn.Module, options: Optimiser) -> torch.optim.AdamW:
     Raises:
         NymphError: A pattern fits no parameter, or everything is frozen.
     """
-    _check_patterns([*options.freeze, *options.learning_rates], [name for name, _ in model.named_parameters()])
+    _check_patterns([*options.freeze_modules, *options.learning_rates], [name for name, _ in model.named_parameters()])
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not _fits(name, options.freeze))
+        parameter.requires_grad_(not _fits(name, options.freeze_modules))
     groups: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault((_factor(name, options), parameter.ndim >= 2), []).append(parameter)
     if not groups:
-        raise NymphError(f"optimiser.freeze {options.freeze!r} leaves nothing to train")
+        raise NymphError(f"optimiser.freeze_modules {options.freeze_modules!r} leaves nothing to train")
     optimizer = torch.optim.AdamW(
         [_group(parameters, factor, decays, options) for (factor, decays), parameters in groups.items()],
         betas=options.betas,
@@ -90,14 +90,15 @@ def _empty_state(parameter: Tensor) -> dict[str, Tensor]:
 
 
 def _factor(name: str, options: Optimiser) -> float:
-    return next((factor for pattern, factor in options.learning_rates.items() if fnmatchcase(name, pattern)), 1.0)
+    return next((factor for pattern, factor in options.learning_rates.items() if _fits(name, (pattern,))), 1.0)
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether a parameter, or a module it is in, has a name like one of `patterns`."""
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in patterns)
 
 
 def _check_patterns(patterns: list[str], names: list[str]) -> None:
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(_fits(name, (pattern,)) for name in names):
             raise NymphError(f"optimiser pattern {pattern!r} fits no parameter{nearest(pattern, names)}")

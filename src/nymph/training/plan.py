@@ -2,61 +2,88 @@
 
 A step ends when the slowest rank does, so each row goes to the rank that would finish it first; for rows of equal
 cost no other division of whole rows ends sooner. Memory does not limit a rank's rows, only its micro-batch. Exchange
-of gradients is not in the prediction: it is measured by the run itself.
+of gradients is not in the prediction: it is measured by the run itself, which says at its end how far off it was.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from nymph.errors import NymphError
-from nymph.training.estimate import estimate_run
-from nymph.training.job import Job, Launch
+from nymph.plain import from_plain, to_plain
+from nymph.training.forecast import Prediction
+from nymph.training.job import Job
+from nymph.training.precision import HALVES, worthwhile
+from nymph.training.probe import RankSpeed
 
 
 @dataclass(frozen=True)
-class RankSpeed:
-    """What one device can do with a job's model."""
+class PlannedRank:
+    """One rank's part of a step."""
 
     device: str
+    rows: int
+    """Rows of a step; 1 or more."""
     rows_per_second: float
-    fixed_bytes: int
-    """Weights, gradients and optimizer state."""
-    row_bytes: int
-    """Activations of one more row in a micro-batch."""
     memory_bytes: int
     """What the device has."""
-
-    @property
-    def largest_micro_batch(self) -> int:
-        """Rows of one forward pass that fit, a tenth of the memory kept free."""
-        return int((0.9 * self.memory_bytes - self.fixed_bytes) // max(1, self.row_bytes))
+    predicted_memory_bytes: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who does what in a step."""
+    """Who does what in a step. Editing `rows`, `gradient_accumulation` or `precision` is meant."""
 
-    rows: tuple[int, ...]
-    """Rows of each rank."""
+    ranks: tuple[PlannedRank, ...]
     gradient_accumulation: int
     """Micro-batches each rank cuts its rows into, so that they fit everywhere."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    """The best that pays on every device."""
     step_seconds: float
     """Predicted, without exchanging gradients."""
     efficiency: float
     """Predicted speed as a share of the sum of the ranks' own speeds."""
 
+    def __post_init__(self) -> None:
+        if not self.ranks or any(rank.rows < 1 for rank in self.ranks):
+            raise NymphError("a plan needs ranks, and 1 or more rows for each of them")
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a step."""
+        return sum(rank.rows for rank in self.ranks)
+
     def apply(self, job: Job) -> Job:
-        """`job` with this division of its rows."""
-        divisor = math.gcd(*self.rows)
-        shares = tuple(rows // divisor for rows in self.rows)
-        launch = replace(job.launch, ranks=len(self.rows), shares=shares)
-        return replace(job, launch=launch, gradient_accumulation=self.gradient_accumulation)
+        """`job` with this division of its rows.
+
+        Raises:
+            NymphError: The plan is for another number of rows.
+        """
+        if self.batch_rows != job.batch_rows:
+            raise NymphError(
+                f"the plan deals {self.batch_rows} rows a step, training.batch_rows is {job.batch_rows}; "
+                "make them equal, or run `kedro plan` again"
+            )
+        divisor = math.gcd(*(rank.rows for rank in self.ranks))
+        shares = tuple(rank.rows // divisor for rank in self.ranks)
+        memory = max(rank.predicted_memory_bytes for rank in self.ranks)
+        return replace(
+            job,
+            launch=replace(job.launch, ranks=len(self.ranks), shares=shares if len(shares) > 1 else ()),
+            gradient_accumulation=self.gradient_accumulation,
+            precision=self.precision,
+            prediction=Prediction(source="plan", step_seconds=self.step_seconds, memory_bytes=memory),
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain values."""
+        return dict(to_plain(self))
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Plan":
+        """A plan from plain values; NymphError names what is wrong in it."""
+        return from_plain(cls, values, "plan")
 
 
 def plan_step(ranks: Sequence[RankSpeed], batch_rows: int) -> Plan:
@@ -66,27 +93,36 @@ def plan_step(ranks: Sequence[RankSpeed], batch_rows: int) -> Plan:
         NymphError: A device cannot hold the model and one row, or there are fewer rows than ranks.
     """
     for rank in ranks:
-        if rank.largest_micro_batch < 1:
-            need = (rank.fixed_bytes + rank.row_bytes) / 1e9
-            raise NymphError(
-                f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
-                f"it has {rank.memory_bytes / 1e9:.1f} GB; leave it out, or use gradient_checkpointing"
-            )
+        _check_memory(rank)
     if batch_rows < len(ranks):
         raise NymphError(f"batch_rows {batch_rows} is less than one row for each of {len(ranks)} ranks; raise it")
     rows = _divide([rank.rows_per_second for rank in ranks], batch_rows)
     pieces = max(math.ceil(mine / rank.largest_micro_batch) for mine, rank in zip(rows, ranks, strict=True))
     seconds = max(mine / rank.rows_per_second for mine, rank in zip(rows, ranks, strict=True))
     ideal = batch_rows / sum(rank.rows_per_second for rank in ranks)
-    return Plan(tuple(rows), pieces, seconds, ideal / seconds)
+    planned = tuple(_planned(rank, mine, pieces) for mine, rank in zip(rows, ranks, strict=True))
+    return Plan(planned, pieces, _common_precision(ranks), seconds, ideal / seconds)
 
 
-def probe_rank(job: Job, device: str, memory_bytes: int, probe_seconds: float = 10.0) -> RankSpeed:
-    """Measure one device with one and with two rows a step of `job`; what differs is what a row costs."""
-    alone = replace(job, device=device, gradient_accumulation=1, launch=Launch(), validation_rows=None)
-    one, two = (estimate_run(replace(alone, batch_rows=rows), probe_seconds / 2) for rows in (1, 2))
-    row_bytes = max(1, two.memory_bytes - one.memory_bytes)
-    return RankSpeed(device, 2 / two.step_seconds, max(0, one.memory_bytes - row_bytes), row_bytes, memory_bytes)
+def _check_memory(rank: RankSpeed) -> None:
+    if rank.largest_micro_batch < 1:
+        need = (rank.fixed_bytes + rank.row_bytes) / 1e9
+        raise NymphError(
+            f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
+            f"it has {rank.memory_bytes / 1e9:.1f} GB; leave it out, or use gradient_checkpointing"
+        )
+
+
+def _planned(rank: RankSpeed, rows: int, pieces: int) -> PlannedRank:
+    memory = rank.fixed_bytes + math.ceil(rows / pieces) * rank.row_bytes
+    return PlannedRank(rank.device, rows, rank.rows_per_second, rank.memory_bytes, memory)
+
+
+def _common_precision(ranks: Sequence[RankSpeed]) -> Literal["fp32", "bf16", "fp16"]:
+    for half in HALVES:
+        if all(worthwhile(half, rank.gemm_flops) for rank in ranks):
+            return half
+    return "fp32"
 
 
 def _divide(speeds: Sequence[float], batch_rows: int) -> list[int]:

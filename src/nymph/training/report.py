@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nymph.plain import from_plain
+from nymph.training.forecast import Outcome
 from nymph.training.state import TrainingState
 
 
@@ -31,14 +33,26 @@ class Report:
     checkpoint: str | None
     """The last checkpoint written."""
     resumed_from: str | None
+    prediction: Outcome | None = None
+    """How long this call took, against what an estimate, a plan or its own first steps said."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Report":
+        """A report from plain values; NymphError where they are not one."""
+        return from_plain(cls, values, "report")
+
 
 def from_state(
-    status: str, state: TrainingState, checkpoint: Path | None, resumed_from: Path | None, begin: float
+    status: str,
+    state: TrainingState,
+    checkpoint: Path | None,
+    resumed_from: Path | None,
+    begin: float,
+    prediction: Outcome | None = None,
 ) -> Report:
     """The report of a run in `state`, whose call began at `begin` (perf_counter)."""
     return Report(
@@ -55,4 +69,5 @@ def from_state(
         skipped=state.skipped,
         checkpoint=str(checkpoint) if checkpoint else None,
         resumed_from=str(resumed_from) if resumed_from else None,
+        prediction=prediction,
     )

@@ -1,41 +1,32 @@
-"""One run in flight: the model, its optimizer, the rows, the log, and what happens between two steps."""
+"""One run in flight: what happens in a step, and between two."""
 
 import math
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import torch
 
 from nymph.errors import NymphError
 from nymph.flight.source import RowSource, open_source
-from nymph.model.multimodal import MultimodalModel
-from nymph.training.checkpoint import read_checkpoint
-from nymph.training.console import Progress
-from nymph.training.data import StepReader, StepRows
-from nymph.training.devices import check_compile, memory_bytes, pick_precision
+from nymph.training.checkpoint import read_state
+from nymph.training.devices import memory_bytes
 from nymph.training.evaluation import evaluate
-from nymph.training.events import EventLog
-from nymph.training.health import MachineWatch, Monitor
+from nymph.training.forecast import Forecast, Outcome
+from nymph.training.health import EPISODE, Alert, MachineWatch, Monitor
 from nymph.training.job import Job
-from nymph.training.optimisation import (
-    build_optimizer,
-    load_optimizer_tensors,
-    non_finite,
-    optimizer_tensors,
-    set_learning_rate,
-)
-from nymph.training.resume import checkpoint_config
-from nymph.training.saving import Saved, Saver
+from nymph.training.keeping import Keeper
+from nymph.training.learner import Learner
+from nymph.training.onlookers import Onlookers
+from nymph.training.optimisation import set_learning_rate
+from nymph.training.reporter import Reporter
 from nymph.training.schedule import learning_rate_factor
 from nymph.training.signals import Requests
+from nymph.training.stalls import StallWatch
 from nymph.training.state import TrainingState
-from nymph.training.step import Stepper, StepResult
+from nymph.training.step import StepResult
+from nymph.training.updates import Update, Updates
 from nymph.training.world import World
-
-SMALLER_BATCHES = 4
-"""Times a step is tried, each after the first with micro-batches of half the rows."""
 
 
 class Run:
@@ -48,44 +39,45 @@ class Run:
         source: RowSource,
         state: TrainingState,
         checkpoint: Path | None,
-        log: EventLog | None,
-        progress: Progress,
+        reporter: Reporter,
         requests: Requests,
     ) -> None:
         self.job, self.world, self.state = job, world, state
-        self._log, self._progress, self._requests = log, progress, requests
-        self.last_checkpoint = checkpoint
-        self._saved_step = state.step if checkpoint else -1
-        self.model = self._build_model()
-        self.optimizer = build_optimizer(self.model, job.optimiser)
-        if checkpoint:
-            self._restore(checkpoint)
-        self._precision = pick_precision(job.precision, world.device)
-        self._stepper = Stepper(
-            self.model, job.objectives, self.optimizer, world, self._precision, job.clip, job.launch.compression
-        )
-        if state.scaler:
-            self._stepper.scaler.load_state_dict(state.scaler)
-        self._monitor = Monitor(job.health, state.monitor)
-        self._watch = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
+        self._reporter, self._requests, self._source = reporter, requests, source
+        self._learner = Learner(job, world, state, checkpoint)
+        self._keeper = Keeper(job, self._learner, reporter, world.main, checkpoint, state.step)
+        self._updates = Updates(job, world, self._learner, source, state.cursor, self.alert)
         self._validation = open_source(job.validation_rows, **job.connection) if job.validation_rows else None
-        self._source = source
-        self._pieces = job.gradient_accumulation
-        self._reader = self._open_reader()
-        self._saver = self._open_saver() if world.main else None
-        self._failed_save = ""
+        self._onlookers = Onlookers(job, world, self._learner, reporter, requests, self._validation)
+        self._monitor = Monitor(job.health, state.monitor)
+        self._machine = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
+        self._stalls = self._watch_ranks() if world.size > 1 else None
+        self._began_with = state.seconds
         self._started = time.perf_counter() - state.seconds
+        self._forecast = Forecast(job.steps, job.evaluation_every, state.step, job.prediction)
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The newest one on disk."""
+        return self._keeper.last
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How long this call of `train` took, against what was predicted; None where nothing was."""
+        seconds = self.state.seconds - self._began_with
+        return self._forecast.outcome(self.state.step, seconds, memory_bytes(self.world.device))
 
     def to_the_end(self) -> str:
         """Train until there is a reason to end; the status for the report."""
-        self._announce()
         try:
+            self._begin()
             status, reason = self._steps()
         except BaseException as error:
             self._on_error(error)
             raise
         self._save()
-        if failure := self._wait_for_saver():
+        if failure := self._keeper.wait():
+            self.alert("checkpoint", failure)
             self._end("failed", failure)
             raise NymphError(f"{status}, but the last checkpoint is missing: {failure}")
         self._end(status, reason)
@@ -93,8 +85,13 @@ class Run:
 
     def alert(self, rule: str, message: str) -> None:
         """Tell the log and the user."""
-        self._event("alert", step=self.state.step, rule=rule, message=message)
-        self._progress.message(f"alert: {rule}: {message}")
+        self._reporter.alert(self.state.step, Alert(rule, message))
+
+    def _begin(self) -> None:
+        job, learner = self.job, self._learner
+        self._reporter.start(job, self.world, self.state, learner.parameters, learner.precision, self.last_checkpoint)
+        if job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda"):
+            self._updates.preflight(self.state.cursor)
 
     def _steps(self) -> tuple[str, str]:
         if self.state.step == 0:
@@ -107,102 +104,134 @@ class Run:
 
     def _step(self) -> None:
         state, begin = self.state, time.perf_counter()
-        factor = learning_rate_factor(self.job.schedule, state.step, self.job.steps)
-        rate = set_learning_rate(self.optimizer, factor)
-        rows, waited, result = self._update()
+        if self._stalls:
+            self._stalls.beat(state.step)
+        rate = set_learning_rate(
+            self._learner.optimizer, learning_rate_factor(self.job.schedule, state.step, self.job.steps)
+        )
+        update = self._updates.next(state.step, self._monitor.judge)
         state.step += 1
-        state.cursor, state.validation_loss = rows.stop, None
-        state.tokens += result.tokens
         seconds = time.perf_counter() - begin
         state.seconds = time.perf_counter() - self._started
-        self._remember(result)
-        speed = result.tokens / seconds
+        self._remember(update)
+        if self._forecast.step(state.step, seconds):
+            self._reporter.event("forecast", step=state.step, seconds=self._forecast.seconds(self.job.steps))
+        self._check_health(update, seconds)
         if state.step % self.job.log_every == 0 or state.step == self.job.steps:
-            self._log_step(result, rate, speed, waited / seconds)
-        self._check_health(result, (rows.start, rows.stop), speed, waited / seconds)
+            self._log_step(update, rate, seconds)
+        self._recover_if_needed(update.result)
 
-    def _update(self) -> tuple[StepRows, float, StepResult]:
-        """Train on the next rows; where memory runs out, on the same rows in smaller micro-batches."""
-        for _ in range(SMALLER_BATCHES):
-            rows, waited = self._reader.next()
-            torch.manual_seed(self.job.seed + self.state.step)
-            try:
-                return rows, waited, self._stepper(rows, self._monitor.judge)
-            except torch.OutOfMemoryError as error:
-                largest = max(len(micro.batch["tokens"]) for micro in rows.micro)
-                if self.world.size > 1 or largest == 1:
-                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}") from None
-                self._shrink(largest)
-        raise NymphError(f"out of memory {SMALLER_BATCHES} times in a row; lower batch_rows or context_length")
+    def _remember(self, update: Update) -> None:
+        state, loss = self.state, update.result.loss
+        state.cursor, state.validation_loss = update.rows.stop, None
+        state.tokens += update.result.tokens
+        if math.isfinite(loss):
+            state.first_training_loss = loss if state.first_training_loss is None else state.first_training_loss
+            state.last_training_loss = loss
+        state.skipped += update.result.skipped is not None
+        state.skipped_in_a_row = state.skipped_in_a_row + 1 if update.result.skipped else 0
 
-    def _shrink(self, largest: int) -> None:
-        """Begin the step again with twice as many micro-batches."""
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.world.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._pieces *= 2
-        self._reader.close()
-        self._reader = self._open_reader()
-        self.alert(
-            "out_of_memory", f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
+    def _log_step(self, update: Update, rate: float, seconds: float) -> None:
+        self._reporter.step(
+            self.state,
+            update.result,
+            learning_rate=rate,
+            tokens_per_second=update.result.tokens / seconds,
+            data_wait=update.waited / seconds,
+            memory_bytes=memory_bytes(self.world.device),
+            health=self._health(update.result),
         )
 
-    def _remember(self, result: StepResult) -> None:
-        state = self.state
-        if state.first_training_loss is None and math.isfinite(result.loss):
-            state.first_training_loss = result.loss
-        if math.isfinite(result.loss):
-            state.last_training_loss = result.loss
-        state.skipped += result.skipped is not None
-        state.skipped_in_a_row = state.skipped_in_a_row + 1 if result.skipped else 0
+    def _health(self, result: StepResult) -> str:
+        wrong = [*filter(None, [result.skipped]), *self._monitor.active, *self._machine.active]
+        return ", ".join(dict.fromkeys(wrong)) or "OK"
 
-    def _check_health(self, result: StepResult, rows: tuple[int, int], speed: float, wait: float) -> None:
-        alerts = self._monitor.observe(result, rows, speed, wait)
+    def _check_health(self, update: Update, seconds: float) -> None:
+        rows = update.rows.start, update.rows.stop
+        speed, wait = update.result.tokens / seconds, update.waited / seconds
+        alerts = self._monitor.observe(update.result, rows, speed, wait)
         if self.state.step % self.job.health.state_every == 0:
-            alerts += self._watch.look()
-            self._refuse_hidden_damage()
+            alerts += self._machine.look()
         for alert in alerts:
-            self.alert(alert.rule, alert.message)
-        if (skipped := self.state.skipped_in_a_row) >= self.job.health.skips_in_a_row:
-            self.state.skipped_in_a_row = 0  # whoever continues has looked into it
-            raise NymphError(
-                f"{skipped} steps in a row had to be skipped ({result.skipped}); "
-                "lower the learning rate, or look at the rows the alerts name"
-            )
+            self._reporter.alert(self.state.step, alert)
 
-    def _refuse_hidden_damage(self) -> None:
-        tensors = {**self.model.state_dict(), **optimizer_tensors(self.model, self.optimizer)}
-        if names := non_finite(tensors):
-            self._saved_step = self.state.step  # this state must never become a checkpoint
-            raise NymphError(
-                f"NaN or Inf in {names[0]!r} and {len(names) - 1} more tensors at step {self.state.step}; "
-                f"continue from {self.last_checkpoint} with a lower learning rate or clip"
-            )
+    def _recover_if_needed(self, result: StepResult) -> None:
+        """Stop, or go back, where going on makes no sense."""
+        state, rules = self.state, self.job.health
+        if state.step % rules.state_every == 0:
+            try:
+                self._learner.check_finite()
+            except NymphError as error:
+                self._keeper.never(state.step)
+                advice = f"continue from {self.last_checkpoint} with a lower learning rate or clip"
+                self._recover(f"{error} at step {state.step}; {advice}", steps=0)
+        if (skipped := state.skipped_in_a_row) >= rules.skips_in_a_row:
+            state.skipped_in_a_row = 0  # whoever continues has looked into it
+            advice = "lower the learning rate, or look at the rows the alerts name"
+            self._recover(f"{skipped} steps in a row had to be skipped ({result.skipped}); {advice}", steps=skipped)
+        if rules.rollbacks and self._monitor.spiking >= EPISODE:
+            self._recover(f"a loss spike has lasted for {EPISODE} steps", steps=EPISODE)
+
+    def _recover(self, problem: str, steps: int) -> None:
+        """Take up a checkpoint from before the last `steps` steps again, and leave the rows since then out.
+
+        Raises:
+            NymphError: The problem, where the rules allow no more of it or there is no such checkpoint.
+        """
+        state = self.state
+        path = self._earlier(state.step - steps) if state.rollbacks < self.job.health.rollbacks else None
+        if path is None:
+            raise NymphError(problem)
+        first = self._load_state(path)
+        self._monitor = Monitor(self.job.health, state.monitor)
+        self._updates.rewind(state.cursor)
+        self.alert("rollback", f"{problem}: back to step {state.step}, rows {first} to {state.cursor - 1} are left out")
+        self._save()
+
+    def _earlier(self, step: int) -> Path | None:
+        """Rank 0's checkpoint of `step` or before, on every rank."""
+        path = self._keeper.go_back(step) if self.world.main else None
+        found = self.world.share(str(path) if path else None)
+        return Path(found) if found else None
+
+    def _load_state(self, path: Path) -> int:
+        """Weights and state of a checkpoint; the first row it had not seen."""
+        earlier = TrainingState.from_dict(self.world.share(read_state(path) if self.world.main else None))
+        self._learner.load(path)
+        if earlier.scaler:
+            self._learner.stepper.scaler.load_state_dict(earlier.scaler)
+        self.state.go_back(earlier)
+        return earlier.cursor
 
     def _between(self) -> None:
         """Evaluate and save where it is time to."""
         step, job = self.state.step, self.job
+        self._onlookers.listen(step)
         better = self._evaluate() if _due(step, job.evaluation_every, job.steps) else False
         requested, self._requests.checkpoint = self._requests.checkpoint, False
         if better or requested or (job.checkpoint_every and step % job.checkpoint_every == 0):
             self._save(best=better)
-        if self._failed_save:
-            self.alert("checkpoint", self._failed_save)
-            self._failed_save = ""
+        if failure := self._keeper.failure():
+            self.alert("checkpoint", failure)
 
     def _ending(self) -> tuple[str, str] | None:
         """Status and reason where training must end now. Ranks agree, or one would wait for the others for ever."""
         state, job = self.state, self.job
-        asked, late = self.world.sum(
+        asked, late, stop, *figures = self.world.sum(
             [
                 float(self._requests.end is not None),
                 float(bool(job.max_seconds) and state.seconds >= job.max_seconds),
+                float(self._requests.stop),
+                *self._onlookers.figures.addends(),
             ]
         )
+        self._onlookers.report(state.step, figures, self._updates.reader)
         if state.step >= job.steps:
             return "finished", f"all {job.steps} steps"
         if asked:
             return "killed", f"signal {self._requests.end or ''}".strip()
+        if stop:
+            return "stopped", "asked to; run again to continue"
         if late:
             return "stopped", f"max_seconds {job.max_seconds} reached"
         if job.max_tokens and state.tokens >= job.max_tokens:
@@ -216,136 +245,44 @@ class Run:
         """Log the validation loss; whether it is a new best."""
         if self._validation is None:
             return False
-        job = self.job
+        job, begin = self.job, time.perf_counter()
         rows = max(1, job.batch_rows // (self.world.size * job.gradient_accumulation))
-        found = evaluate(
-            self.model, self._validation, job.objectives, self.world, rows, job.evaluation_rows, self._precision
-        )
+        model, precision = self._learner.model, self._learner.precision
+        found = evaluate(model, self._validation, job.objectives, self.world, rows, job.evaluation_rows, precision)
         better = self.state.evaluated(found.loss)
-        self._event(
-            "evaluation",
-            step=self.state.step,
-            split="validation",
-            loss=found.loss,
-            losses=found.losses,
-            accuracy=found.accuracy,
-            perplexity=found.perplexity,
-        )
-        self._progress.message(f"step {self.state.step}: validation loss {found.loss:.4f}{' (best)' if better else ''}")
+        self._reporter.evaluation(self.state.step, found, better)
+        self._forecast.evaluation(time.perf_counter() - begin)
+        self.state.seconds = time.perf_counter() - self._started
+        self._onlookers.sample(self.state.step)
         return better and self.state.step > 0
 
     def _save(self, best: bool = False) -> None:
-        if self._saved_step == self.state.step:
-            return
-        self._saved_step = self.state.step
-        self.state.scaler = dict(self._stepper.scaler.state_dict())
         self.state.monitor = self._monitor.to_dict()
-        if self._saver is not None:
-            self._saver.save(self.state.to_dict(), checkpoint_config(self.job.model), best)
-
-    def _on_saved(self, saved: Saved) -> None:
-        if saved.path is None:
-            self._failed_save = f"step {saved.step} could not be saved: {saved.error}"
-            return
-        self.last_checkpoint = saved.path
-        self._event(
-            "checkpoint",
-            step=saved.step,
-            path=str(saved.path),
-            bytes=saved.bytes,
-            seconds=saved.seconds,
-            best=saved.best,
-        )
+        self._keeper.save(self.state, best)
 
     def _on_error(self, error: BaseException) -> None:
         """Save what is consistent, and say how it ended."""
-        if not self._stepper.updating and self.state.step > 0:
+        if not self._learner.stepper.updating and self.state.step > 0:
             self._save()
-        self._wait_for_saver()
+        if failure := self._keeper.wait():
+            self.alert("checkpoint", failure)
         self._end("failed", f"{type(error).__name__}: {error}")
 
-    def _wait_for_saver(self) -> str:
-        """Why the last checkpoint could not be written, or an empty string."""
-        if self._saver is not None:
-            self._saver.wait()
-        if self._failed_save:
-            self.alert("checkpoint", self._failed_save)
-        return self._failed_save
-
-    def _announce(self) -> None:
-        job, state = self.job, self.state
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self._event(
-            "start",
-            run=job.run,
-            step=state.step,
-            total_steps=job.steps,
-            parameters=parameters,
-            device=str(self.world.device),
-            world=self.world.size,
-            tokens_per_step=job.batch_rows * job.model.context_length,
-            job=job.to_dict(),
-        )
-        if self.last_checkpoint:
-            self._event("resume", step=state.step, checkpoint=str(self.last_checkpoint))
-        text = f"{parameters:,} parameters on {self.world.size} x {self.world.device} in {self._precision}"
-        self._progress.start(state.step, job.steps, f"{job.run}: {text}, from step {state.step} to {job.steps}")
-
     def _end(self, status: str, reason: str) -> None:
-        self._event("end", status=status, step=self.state.step, reason=reason)
-        self._progress.end(f"{status} at step {self.state.step}: {reason}")
+        if self.outcome:
+            self._reporter.event("prediction", step=self.state.step, **asdict(self.outcome))
+        self._reporter.end(status, self.state.step, reason)
 
-    def _log_step(self, result: StepResult, rate: float, speed: float, wait: float) -> None:
-        event = self._event(
-            "step",
-            step=self.state.step,
-            loss=result.loss,
-            losses=result.losses,
-            learning_rate=rate,
-            gradient_norm=result.gradient_norm,
-            tokens=self.state.tokens,
-            tokens_per_second=speed,
-            data_wait=wait,
-            memory_bytes=memory_bytes(self.world.device),
-        )
-        if event:
-            self._progress.step(event)
+    def _watch_ranks(self) -> StallWatch:
+        def tell(text: str) -> None:
+            if self.world.main:
+                self.alert("stall", text)
+            else:  # rank 0 may be the one that stands still
+                print(f"rank {self.world.rank}: {text}", file=sys.stderr, flush=True)
 
-    def _event(self, kind: str, **fields: Any) -> dict[str, Any] | None:
-        return self._log.write(kind, **fields) if self._log else None
-
-    def _build_model(self) -> MultimodalModel:
-        torch.manual_seed(self.job.seed)
-        model = MultimodalModel(self.job.model).to(self.world.device)
-        model.checkpoint_blocks(self.job.gradient_checkpointing)
-        if self.job.compile:
-            check_compile(self.world.device)
-            for block in model.transformer.blocks:
-                block.compile()
-        return model.train()
-
-    def _restore(self, checkpoint: Path) -> None:
-        """Rank 0 reads the checkpoint; the others need not see its disk."""
-        optimizer = optimizer_tensors(self.model, self.optimizer)
-        if self.world.main:
-            snapshot = read_checkpoint(checkpoint)
-            self.model.load_state_dict(dict(snapshot.model))
-            load_optimizer_tensors(self.model, self.optimizer, snapshot.optimizer)
-        self.world.share_tensors({**self.model.state_dict(), **optimizer})
-
-    def _open_reader(self) -> StepReader:
-        pin = self.world.device.type == "cuda"
-        world = self.world
-        return StepReader(self._source, self.job, self.state.cursor, world.rank, world.size, self._pieces, pin)
-
-    def _open_saver(self) -> Saver:
-        def tensors() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-            return dict(self.model.state_dict()), optimizer_tensors(self.model, self.optimizer)
-
-        job = self.job
-        return Saver(
-            Path(job.checkpoint_directory), job.keep_last, tensors, self._on_saved, job.asynchronous_checkpoints
-        )
+        return StallWatch(
+            self.world.store, self.world.rank, self.world.size, self.job.health.stall_seconds, tell
+        ).start()
 
     def __enter__(self) -> "Run":
         return self
@@ -353,7 +290,9 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.close()
+        if self._stalls:
+            self._stalls.close()
+        self._updates.close()
         self._source.close()
         if self._validation is not None:
             self._validation.close()

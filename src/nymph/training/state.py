@@ -37,6 +37,10 @@ class TrainingState:
     evaluations_without_gain: int = 0
     finished: str = ""
     """Why the run is complete; empty while it is not."""
+    precision: str = ""
+    """What the run computes in; empty before its first step."""
+    rollbacks: int = 0
+    """Times the run went back to a checkpoint and left rows out."""
     scaler: dict[str, Any] = field(default_factory=dict)
     """Of fp16 loss scaling."""
     monitor: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +54,13 @@ class TrainingState:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingState":
         """A state from plain values; NymphError where they are not one."""
         return from_plain(cls, dict(values), "state")
+
+    def go_back(self, to: "TrainingState") -> None:
+        """Become `to`, an earlier state of this run, but for the rows left behind and the time it took."""
+        kept = ("cursor", "seconds", "skipped")
+        values = to.to_dict() | {name: getattr(self, name) for name in kept}
+        values |= {"skipped_in_a_row": 0, "rollbacks": self.rollbacks + 1}
+        self.__dict__.update(values)
 
     def evaluated(self, loss: float) -> bool:
         """Remember a validation loss; whether it is the best so far. One that is not finite is no loss."""

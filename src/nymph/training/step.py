@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nymph.model.config import ObjectiveConfig
 from nymph.model.multimodal import MultimodalModel
 from nymph.model.objectives import compute
+from nymph.sequences.collation import Batch
 from nymph.training.data import MicroBatch, StepRows
 from nymph.training.devices import autocast
 from nymph.training.world import World
@@ -95,6 +96,11 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(loss, losses, targets, float(norm), tokens, reason)
 
+    def rehearse(self, batch: Batch) -> None:
+        """Forward and backward pass of a batch, without the other ranks; the caller drops the gradients."""
+        with self._synchronised(False):
+            torch.stack(list(self._losses(batch, seed=0).values())).sum().backward()
+
     def _global_targets(self, rows: StepRows) -> tuple[dict[str, float], int]:
         mine = [sum(micro.targets[name] for micro in rows.micro) for name in self._weights]
         tokens = float(sum(int((micro.batch["document"] > 0).sum()) for micro in rows.micro))
@@ -105,17 +111,20 @@ class Stepper:
         """Accumulate gradients; the sums of losses of this rank, in the order of `targets`."""
         sums = torch.zeros(len(targets), device=self._world.device)
         micro = rows.micro or self._padding()
+        share = float(bool(rows.micro))
         for index, part in enumerate(micro):
             with self._synchronised(index == len(micro) - 1):
-                batch = {name: tensor.to(self._world.device, non_blocking=True) for name, tensor in part.batch.items()}
-                with autocast(self._precision, self._world.device):
-                    losses = self.losses(batch, part.seed)
-                share = float(bool(rows.micro))
+                losses = self._losses(part.batch, part.seed)
                 total = self._weighted(losses, targets) * (share * self._world.size)  # DDP takes the mean over ranks
                 self.scaler.scale(total).backward()
             sums += share * torch.stack([losses[name].detach() for name in targets])
         self._spare = micro[-1]
         return sums
+
+    def _losses(self, batch: Batch, seed: int) -> dict[str, Tensor]:
+        batch = {name: tensor.to(self._world.device, non_blocking=True) for name, tensor in batch.items()}
+        with autocast(self._precision, self._world.device):
+            return self.losses(batch, seed)  # type: ignore[no-any-return]
 
     def _padding(self) -> tuple[MicroBatch, ...]:
         """Rows to multiply by zero on a rank without any: gradients are exchanged only in a backward pass."""

@@ -34,6 +34,11 @@ class World:
         """Whether this rank writes what is written once."""
         return self.rank == 0
 
+    @property
+    def store(self) -> torch._C._distributed_c10d.Store:
+        """Where the ranks have met; only with several of them."""
+        return dist.distributed_c10d._get_default_store()
+
     def sum(self, values: list[float]) -> list[float]:
         """Element-wise sums over all ranks, in double precision."""
         if self.size == 1:

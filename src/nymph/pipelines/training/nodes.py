@@ -5,7 +5,10 @@ from typing import Any
 
 from nymph.files import fingerprint
 from nymph.pipelines.training.options import TrainingOptions
+from nymph.pipelines.training.predictions import with_predictions
 from nymph.progress import TrainingBar
+from nymph.text.tokenizer import Tokenizer
+from nymph.training.forecast import Outcome
 from nymph.training.job import Job
 from nymph.training.loop import train
 from nymph.training.report import Report
@@ -15,18 +18,28 @@ FREE_TO_CHANGE = frozenset(
     {
         *("connection", "device", "launch", "prefetch", "steps", "patience", "max_seconds", "max_tokens", "resume"),
         *("evaluation_every", "evaluation_rows", "log_every", "console_every"),
-        *("asynchronous_checkpoints", "checkpoint_every", "keep_last"),
+        *("asynchronous_checkpoints", "checkpoint_every", "keep_last", "health", "preflight", "plan"),
     }
 )
 """Options that continue the same run when they change; any other change, or other rows, begins a new one."""
 
+TOKENIZER = Path("tokenizer") / "tokenizer.json"
+"""Kept with a run, so that its samples can be read wherever the run is shown."""
+
 
 def train_model(
-    train_rows: str, validation_rows: str, options: TrainingOptions, runs: Path, checkpoints: Path
+    train_rows: str,
+    validation_rows: str,
+    tokenizer: Tokenizer,
+    options: TrainingOptions,
+    runs: Path,
+    checkpoints: Path,
 ) -> dict[str, Any]:
     """Train, or continue where an earlier run of the same model on the same rows stopped."""
-    job = make_job(train_rows, validation_rows, options, runs, checkpoints)
+    job = with_predictions(make_job(train_rows, validation_rows, options, runs, checkpoints), options.plan)
     job.write(Path(job.run_directory) / "job.json")
+    (Path(job.run_directory) / TOKENIZER).parent.mkdir(exist_ok=True)
+    tokenizer.save(Path(job.run_directory) / TOKENIZER)
     with TrainingBar() as progress:
         report = train(job, progress)
     return {"in": f"{read_facts(train_rows, **job.connection).rows} rows", **describe(job, report)}
@@ -72,7 +85,15 @@ def summary(job: Job, report: Report) -> list[str]:
         f"training loss {_change(report.first_training_loss, report.last_training_loss)}",
         f"validation loss {_change(report.first_validation_loss, report.last_validation_loss)}",
         f"checkpoint {report.checkpoint}",
+        *_prediction(report.prediction),
     ]
+
+
+def _prediction(outcome: Outcome | None) -> list[str]:
+    if outcome is None:
+        return []
+    said, took = f"{outcome.predicted_seconds:,.1f} s", f"{outcome.seconds:,.1f} s"
+    return [f"predicted ({outcome.source}) {said}, took {took}: {outcome.error:+.0%}"]
 
 
 def _hint(report: Report) -> str:

@@ -10,13 +10,13 @@ from nymph.model.presets import PRESETS, preset
 from nymph.plain import from_plain, to_plain
 from nymph.training.job import Job
 
-PLACES = ("train_rows", "validation_rows", "run_directory", "checkpoint_directory", "model")
-"""Fields of `Job` that the catalog and the preset decide."""
+DECIDED = ("train_rows", "validation_rows", "run_directory", "checkpoint_directory", "model", "prediction")
+"""Fields of `Job` that the catalog, the preset, and an estimate or plan decide."""
 
 
 def _job_fields() -> dict[str, Any]:
     hints = get_type_hints(Job)
-    fields = [field for field in dataclasses.fields(Job) if field.name not in PLACES]
+    fields = [field for field in dataclasses.fields(Job) if field.name not in DECIDED]
     return {field.name: (hints[field.name], _default(field)) for field in fields}
 
 
@@ -40,6 +40,8 @@ class TrainingOptions(_JobFields):  # type: ignore[misc, valid-type]
     """Form of the preset's attention."""
     architecture: dict[str, Any] = Field(default_factory=dict)
     """Fields of `nymph.model.config.ModelConfig` that differ from the preset."""
+    plan: str | None = None
+    """A plan file that `kedro plan` made and you may have edited: who of several devices does what."""
 
     @model_validator(mode="after")
     def _possible(self) -> "TrainingOptions":

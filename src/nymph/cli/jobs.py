@@ -1,0 +1,38 @@
+"""The job that `kedro run --pipelines training` would train, for commands that look at it first."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.cli.utils import _split_params
+from kedro.framework.startup import ProjectMetadata
+from kedro.io import DatasetError
+
+from nymph.cli.project import load_catalog
+from nymph.errors import NymphError
+from nymph.pipelines.training.nodes import make_job
+from nymph.pipelines.training.options import TrainingOptions
+from nymph.training.job import Job
+
+params_option = click.option(
+    "--params",
+    type=click.UNPROCESSED,
+    default="",
+    callback=_split_params,
+    help="Parameters that differ from the environment's: training.steps=500,training.batch_rows=16",
+)
+
+
+def training_job(metadata: ProjectMetadata, env: str | None, params: dict[str, Any]) -> Job:
+    """The environment's job on the rows it has; NymphError where there are none yet."""
+    catalog = load_catalog(metadata, env, params)
+    options = TrainingOptions.model_validate(catalog.load("params:training"))
+    train, validation = (_location(catalog.load, name) for name in ("sequences_train", "sequences_validation"))
+    return make_job(train, validation, options, Path(catalog.load("runs")), Path(catalog.load("checkpoints")))
+
+
+def _location(load: Any, name: str) -> str:
+    try:
+        return str(load(name))
+    except DatasetError as error:
+        raise NymphError(f"there is nothing to train on yet: {error}; run the pipelines before `training`") from None

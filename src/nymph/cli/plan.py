@@ -1,0 +1,57 @@
+"""`kedro plan`: how several devices, equal or not, should share a training step."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.cli.utils import env_option
+from kedro.framework.startup import ProjectMetadata
+
+from nymph.cli.errors import ClearCommand
+from nymph.cli.jobs import params_option
+
+DEFAULT = "data/06_models/plan.yml"
+
+
+@click.command(cls=ClearCommand)
+@env_option
+@params_option
+@click.option("--device", "devices", multiple=True, help="Device of a rank, once for each. [default: every GPU]")
+@click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Probe of each device.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT, show_default=True)
+@click.pass_obj
+def plan(
+    metadata: ProjectMetadata,
+    /,
+    env: str | None,
+    params: dict[str, Any],
+    devices: tuple[str, ...],
+    seconds: float,
+    output: Path,
+) -> None:
+    """Measure every device with the job's own model and deal the rows of a step so that all end together.
+
+    Writes a short YAML file, which you may edit; `training.plan` names it. Refuses what cannot work, with the reason.
+    """
+    from nymph.cli.jobs import training_job
+    from nymph.pipelines.training.predictions import write_plan
+    from nymph.training.plan import plan_step
+    from nymph.training.probe import device_memory, every_device, probe_rank
+
+    job = training_job(metadata, env, params)
+    names = devices or every_device()
+    ranks = [probe_rank(job, name, device_memory(name, names), seconds) for name in names]
+    found = plan_step(ranks, job.batch_rows)
+    for number, (speed, rank) in enumerate(zip(ranks, found.ranks, strict=True)):
+        gemm = ", ".join(f"{name} {flops / 1e12:.2f}" for name, flops in speed.gemm_flops.items())
+        click.echo(
+            f"rank {number}  {rank.device:8} {rank.rows:4} rows  {rank.rows_per_second:10.2f} rows/s  "
+            f"memory {rank.predicted_memory_bytes / 1e9:.2f} of {rank.memory_bytes / 1e9:.1f} GB  "
+            f"TFLOP/s {gemm}  link {speed.link_bytes_per_second / 1e9:.1f} GB/s"
+        )
+    click.echo(
+        f"a step takes {found.step_seconds:.3f} s in {found.precision}, in {found.gradient_accumulation} micro-batches "
+        f"a rank: {found.efficiency:.0%} of the devices' own speeds, before they exchange gradients"
+    )
+    write_plan(output, found)
+    click.echo(f"written to {output}; train with it: kedro run --params training.plan={output}")

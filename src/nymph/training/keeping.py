@@ -1,0 +1,76 @@
+"""Which states of a run are kept: at most one a step, never a damaged one, and what became of the last."""
+
+from pathlib import Path
+
+from nymph.training.checkpoint import list_checkpoints, set_aside, step_of
+from nymph.training.job import Job
+from nymph.training.learner import Learner
+from nymph.training.reporter import Reporter
+from nymph.training.resume import checkpoint_config
+from nymph.training.saving import Saved, Saver
+from nymph.training.state import TrainingState
+
+
+class Keeper:
+    """Saves a run's states on rank 0 (`writes`); on the others it only counts along.
+
+    Args:
+        begun_from: The checkpoint the run continues, which is that of `step`.
+    """
+
+    def __init__(
+        self, job: Job, learner: Learner, reporter: Reporter, writes: bool, begun_from: Path | None, step: int
+    ) -> None:
+        self._job, self._learner, self._reporter = job, learner, reporter
+        self._directory = Path(job.checkpoint_directory)
+        self.last = begun_from
+        """The newest checkpoint on disk."""
+        self._step = step if begun_from else -1
+        self._failure = ""
+        self._saver: Saver | None = None
+        if writes:
+            self._saver = Saver(
+                self._directory, job.keep_last, learner.tensors, self._on_saved, job.asynchronous_checkpoints
+            )
+
+    def save(self, state: TrainingState, best: bool = False) -> None:
+        """Save this state, unless the one of its step is kept already."""
+        if self._step == state.step:
+            return
+        self._step = state.step
+        state.scaler = dict(self._learner.stepper.scaler.state_dict())
+        state.precision = self._learner.precision
+        if self._saver is not None:
+            self._saver.save(state.to_dict(), checkpoint_config(self._job.model), best)
+
+    def never(self, step: int) -> None:
+        """The state of `step` must not become a checkpoint."""
+        self._step = step
+
+    def wait(self) -> str:
+        """Once the last checkpoint is on disk: why it is not, or an empty string."""
+        if self._saver is not None:
+            self._saver.wait()
+        return self.failure()
+
+    def failure(self) -> str:
+        """Why a checkpoint could not be written, told once; else an empty string."""
+        failure, self._failure = self._failure, ""
+        return failure
+
+    def go_back(self, step: int) -> Path | None:
+        """The newest checkpoint of `step` or before, with later ones set aside; None where there is none."""
+        self.wait()
+        earlier = [path for path in list_checkpoints(self._directory) if step_of(path) <= step]
+        if not earlier:
+            return None
+        set_aside(self._directory, step_of(earlier[-1]))
+        self._step, self.last = -1, earlier[-1]
+        return earlier[-1]
+
+    def _on_saved(self, saved: Saved) -> None:
+        if saved.path is None:
+            self._failure = f"step {saved.step} could not be saved: {saved.error}"
+            return
+        self.last = saved.path
+        self._reporter.checkpoint(saved)

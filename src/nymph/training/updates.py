@@ -1,0 +1,108 @@
+"""One update after another on the rows from a cursor on, in micro-batches small enough for the memory.
+
+The rows of a step never change, only into how many micro-batches they are cut: the gradient, the curve and the cursor
+stay those of the job. What does not fit is found before the first step where possible, and otherwise when it happens.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from nymph.errors import NymphError
+from nymph.flight.source import RowSource
+from nymph.training.data import StepReader, StepRows
+from nymph.training.job import Job
+from nymph.training.learner import Learner
+from nymph.training.preflight import fits
+from nymph.training.step import Accept, StepResult
+from nymph.training.world import World
+
+TRIES = 4
+"""Times a step is tried, each after the first with micro-batches of half the rows."""
+
+
+class Update(NamedTuple):
+    """What one update was made of."""
+
+    rows: StepRows
+    waited: float
+    """Seconds for rows."""
+    result: StepResult
+
+
+class Updates:
+    """Reads rows and trains the learner on them; `alert` hears of smaller micro-batches."""
+
+    def __init__(
+        self,
+        job: Job,
+        world: World,
+        learner: Learner,
+        source: RowSource,
+        cursor: int,
+        alert: Callable[[str, str], None],
+    ) -> None:
+        self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
+        self._pieces = job.gradient_accumulation
+        self.reader = self._open(cursor)
+        """Of the rows to come; another one after a rewind."""
+
+    def next(self, step: int, accept: Accept) -> Update:
+        """Make update `step`; where memory runs out, from the same rows in smaller micro-batches."""
+        for _ in range(TRIES):
+            rows, waited = self.reader.next()
+            torch.manual_seed(self._job.seed + step)
+            try:
+                return Update(rows, waited, self._learner.stepper(rows, accept))
+            except torch.OutOfMemoryError as error:
+                largest = max(len(micro.batch["tokens"]) for micro in rows.micro)
+                if self._world.size > 1 or largest == 1:
+                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}") from None
+                self._learner.optimizer.zero_grad(set_to_none=True)
+                self._shrink(rows.start, largest)
+        raise NymphError(f"out of memory {TRIES} times in a row; lower batch_rows or context_length")
+
+    def preflight(self, cursor: int) -> None:
+        """Cut micro-batches until the largest batch that could come fits every rank.
+
+        Raises:
+            NymphError: Not even one row fits.
+        """
+        while True:
+            tight = not fits(self._learner.stepper, self._job.model, self._rows_at_once(self._world.rank))
+            if not self._world.sum([float(tight)])[0]:
+                return
+            largest = max(self._rows_at_once(rank) for rank in range(self._world.size))
+            if largest == 1:
+                raise NymphError("one row does not fit the memory; lower context_length, or use gradient_checkpointing")
+            self._shrink(cursor, largest)
+
+    def rewind(self, cursor: int) -> None:
+        """Go on from another row."""
+        self.reader.close()
+        self.reader = self._open(cursor)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self.reader.close()
+
+    def _rows_at_once(self, rank: int) -> int:
+        """Rows of a rank's largest micro-batch."""
+        shares = self._job.launch.shares or (1,) * self._world.size
+        rows = -(-self._job.batch_rows * shares[rank] // sum(shares))
+        return max(1, -(-rows // self._pieces))
+
+    def _shrink(self, cursor: int, largest: int) -> None:
+        """Go on from `cursor` with twice as many micro-batches."""
+        if self._world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._pieces *= 2
+        self.rewind(cursor)
+        text = f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
+        self._alert("out_of_memory", text)
+
+    def _open(self, cursor: int) -> StepReader:
+        world = self._world
+        pin = world.device.type == "cuda"
+        return StepReader(self._source, self._job, cursor, world.rank, world.size, self._pieces, pin)
