@@ -20,28 +20,45 @@ Serve = Callable[..., FlightServer]
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RowSource, RowSource]]:
-    """The same 101 rows from the folder and from a server."""
-    folder = shards(tmp_path_factory.mktemp("data") / "sequences" / "train", 101)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shards(tmp_path_factory.mktemp("data") / "sequences" / "train", 101)
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
     server = FlightServer({"sequences": folder.parent}, port=0)
-    yield open_source(str(folder)), open_source(f"grpc://127.0.0.1:{server.port}/sequences/train")
+    yield f"grpc://127.0.0.1:{server.port}/sequences/train"
     server.shutdown(5)
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path, address: str) -> tuple[RowSource, RowSource]:
+    """The same 101 rows from the folder and from a server."""
+    return open_source(str(folder)), open_source(address)
 
 
 def tickets(rows: int = 101) -> st.SearchStrategy[Ticket]:
     edges = st.tuples(st.integers(0, rows), st.integers(0, rows)).map(sorted)
     worlds = st.integers(1, 8).flatmap(lambda world: st.tuples(st.integers(0, world - 1), st.just(world)))
     columns = st.sampled_from([None, ("id",), ("audio", "id"), ("tokens", "prosody", "id")])
+    sizes = st.one_of(st.tuples(st.integers(0, 9), st.just(0)), st.tuples(st.just(0), st.integers(1, 90)))
     return st.builds(
-        lambda edges, worlds, **rest: Ticket(
-            "any", start=edges[0], stop=edges[1], rank=worlds[0], world=worlds[1], **rest
+        lambda edges, worlds, sizes, **rest: Ticket(
+            "any",
+            start=edges[0],
+            stop=edges[1],
+            rank=worlds[0],
+            world=worlds[1],
+            batch_rows=sizes[0],
+            batch_tokens=0 if rest["columns"] and "tokens" not in rest["columns"] else sizes[1],
+            **rest,
         ),
         edges,
         worlds,
+        sizes,
         columns=columns,
         seed=st.integers(0, 5),
         epoch=st.integers(0, 5),
-        batch_rows=st.integers(0, 9),
         shuffle=st.booleans(),
         block=st.sampled_from([1, 10]),
     )
@@ -53,6 +70,19 @@ def test_local_and_remote_give_the_same_batches(pair: tuple[RowSource, RowSource
     local, remote = (list(source.batches(ticket)) for source in pair)
     assert [batch.num_rows for batch in local] == [batch.num_rows for batch in remote]
     assert all(here.equals(there, check_metadata=True) for here, there in zip(local, remote, strict=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(ticket=tickets(), streams=st.integers(2, 4), prefetch=st.integers(1, 2))
+def test_several_streams_give_the_same_batches(
+    pair: tuple[RowSource, RowSource], address: str, ticket: Ticket, streams: int, prefetch: int
+) -> None:
+    several = open_source(address, streams=streams, prefetch=prefetch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nymph.flight.pieces.TARGET_BYTES", 1000)
+        local, remote = list(pair[0].batches(ticket)), list(several.batches(ticket))
+    assert [batch.num_rows for batch in local] == [batch.num_rows for batch in remote]
+    assert all(here.equals(there) for here, there in zip(local, remote, strict=True))
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,6 +14,8 @@ from nymph.flight.tickets import MAX_TICKET_BYTES, Ticket
 def test_a_ticket_survives_the_wire() -> None:
     ticket = Ticket("sequences/train", ("tokens", "audio"), 3, 2, 10, 90, 1, 4, 8, False, 16, "abc")
     assert Ticket.decode(ticket.encode()) == ticket
+    mixed = Ticket(("a", "b"), weights=(1, 0.5), batch_tokens=4096)
+    assert Ticket.decode(mixed.encode()) == mixed
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,13 @@ def test_a_ticket_survives_the_wire() -> None:
         ("shuffle", 1),
         ("block", 0),
         ("fingerprint", 5),
+        ("table", []),
+        ("table", ["a"] * 65),
+        ("weights", [0]),
+        ("weights", [float("inf")]),
+        ("weights", [True]),
+        ("weights", 1),
+        ("batch_tokens", -1),
     ],
 )
 def test_a_value_out_of_range_is_named(field: str, value: Any) -> None:
@@ -65,6 +74,12 @@ def test_a_large_ticket_is_refused_before_it_is_parsed() -> None:
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     with pytest.raises(NymphError):
         Ticket.decode(data)
+
+
+@pytest.mark.parametrize("extra", [{"weights": (1.0, 2.0)}, {"batch_rows": 1, "batch_tokens": 1}])
+def test_fields_that_contradict_each_other_are_refused(extra: dict[str, Any]) -> None:
+    with pytest.raises(NymphError, match="ticket"):
+        Ticket("t", **extra)
 
 
 def test_a_share_past_the_table_is_an_error() -> None:

@@ -1,6 +1,9 @@
 """How a Flight server is reached: address, secrets, patience. Checked here, because gRPC aborts on what it dislikes."""
 
 import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,13 +40,15 @@ class Connection:
     stall: float = 10.0
     """Seconds of silence in a stream before it is cut and asked for again."""
     prefetch: int = 8
-    """Pieces of about 2 MiB that are read ahead."""
+    """Pieces of about 2 MiB that each stream reads ahead."""
+    streams: int = 1
+    """Connections that read one order in turns: more than one pays over a distance, not on loopback."""
 
     def __post_init__(self) -> None:
-        if not (self.patience >= 0 and self.stall > 0 and self.prefetch >= 1):
+        if not (self.patience >= 0 and self.stall > 0 and self.prefetch >= 1 and 1 <= self.streams <= 64):
             raise NymphError(
-                "expected patience >= 0 s, stall > 0 s and prefetch >= 1, "
-                f"got {self.patience!r}, {self.stall!r} and {self.prefetch!r}"
+                "expected patience >= 0 s, stall > 0 s, prefetch >= 1 and 1 to 64 streams, "
+                f"got {self.patience!r}, {self.stall!r}, {self.prefetch!r} and {self.streams!r}"
             )
         if (self.certificate_file is None) != (self.key_file is None):
             raise NymphError("expected certificate_file and key_file together, got one of them")
@@ -68,6 +73,38 @@ class Address:
             raise NymphError(f"expected grpc://host:port/table or grpc+tls://host:port/table, got {location!r}")
         name = f"[{host}]" if ":" in host else host
         return cls(f"{parts.scheme}://{name}:{port}", unquote(parts.path.strip("/")))
+
+
+class Clients:
+    """Clients of one server, lent to one thread at a time and used again while they work. Safe for threads."""
+
+    def __init__(self, server: str, options: Connection) -> None:
+        self.server, self.options = server, options
+        self._idle: deque[fl.FlightClient] = deque()
+
+    @contextmanager
+    def borrow(self) -> Iterator[fl.FlightClient]:
+        """A client; one whose user met an exception, or left early, is closed rather than lent again."""
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = connect(self.server, self.options)
+        try:
+            yield client
+        except BaseException:
+            client.close()
+            raise
+        self._idle.append(client)
+
+    def call_options(self, timeout: float | None = None) -> fl.FlightCallOptions:
+        """Headers and deadline of a call."""
+        return call_options(self.options, timeout)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
 
 def connect(server: str, options: Connection) -> fl.FlightClient:

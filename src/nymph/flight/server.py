@@ -24,6 +24,8 @@ from nymph.flight.auth import Authenticator, Token
 from nymph.flight.catalogue import Catalogue
 from nymph.flight.gather import Arenas
 from nymph.flight.guard import guarded, rpc
+from nymph.flight.mixed import MixedTable
+from nymph.flight.pieces import project
 from nymph.flight.stats import Stats
 from nymph.flight.tables import Table
 from nymph.flight.tickets import Ticket
@@ -139,9 +141,10 @@ class FlightServer(fl.FlightServerBase):
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
         """The rows of a ticket (`nymph.flight.tickets`)."""
         wanted = Ticket.decode(ticket.ticket)
-        table = self._catalogue.table(wanted.table)
-        batches = table.runs(wanted, Arenas())
-        return fl.GeneratorStream(table.project(wanted.columns), guarded(self, batches, stream=True))
+        tables = [self._catalogue.table(name) for name in wanted.tables]
+        table = MixedTable(tables, wanted.weights or [1.0] * len(tables)) if wanted.mixes else tables[0]
+        schema = project(table.schema, wanted.columns, wanted.label)
+        return fl.GeneratorStream(schema, guarded(self, table.runs(wanted, Arenas()), stream=True))
 
     @rpc("write")
     def do_put(

@@ -13,18 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nymph.errors import NymphError, nearest
+from nymph.errors import NymphError
 from nymph.flight import cache
 from nymph.flight.gather import Arenas, Gatherer
 from nymph.flight.layout import layouts
 from nymph.flight.order import share
+from nymph.flight.pieces import batches_of, check_fingerprint, position_runs, project, wire_rows
 from nymph.flight.shards import Shard, content_key, find_shards, open_parquet, read_batches, read_shards, stamp
 from nymph.flight.tickets import Ticket
-
-TARGET_BYTES = 2 * 1024 * 1024
-"""Bytes of a batch on the wire. 1 MiB costs a tenth more processor time a GB for its messages, 8 MiB leaves caches."""
-_POSITIONS = 16_384
-"""Positions permuted at once, so that numpy's cost per call vanishes."""
 
 
 class Table:
@@ -42,9 +38,9 @@ class Table:
         beside = self.location.parent if self.location.is_file() else self.location
         self.cache_folder = cache_folder or beside / cache.FOLDER
         self.cached: pa.RecordBatch | None = None
-        self._name = self.location.resolve().name
+        self.name = self.location.resolve().name
         with cache.locked(self.cache_folder):
-            memory = self.cache_folder / f"{self._name}.digests.json"
+            memory = self.cache_folder / f"{self.name}.digests.json"
             self.fingerprint = content_key(self.shards, self.schema, memory)
             if layouts(self.schema) is not None and self.rows:
                 self.cached = self._cache(cache_limit)
@@ -56,7 +52,7 @@ class Table:
     @property
     def cache_path(self) -> Path:
         """Where the cache of this content lies, if it has one."""
-        return self.cache_folder / f"{self._name}.{self.fingerprint}.arrow"
+        return self.cache_folder / f"{self.name}.{self.fingerprint}.arrow"
 
     def stale(self) -> bool:
         """Whether a shard was added, removed or replaced since the table was opened."""
@@ -65,30 +61,15 @@ class Table:
             return True
         return any(stamp(shard.path) != shard.stamp for shard in self.shards)
 
-    def project(self, columns: Sequence[str] | None) -> pa.Schema:
-        """The schema of these columns, in this order; NymphError names one that does not exist."""
-        for name in columns or ():
-            if name not in self.schema.names:
-                known = nearest(name, self.schema.names)
-                raise NymphError(f"table {self.location.name!r} has no column {name!r}{known}")
-        fields = [self.schema.field(name) for name in columns] if columns else list(self.schema)
-        return pa.schema(fields, self.schema.metadata)
-
-    def batch_rows(self, ticket: Ticket) -> int:
-        """Rows of the batches a ticket gets: as many as it asks for, or about 2 MiB."""
-        return ticket.batch_rows or max(1, TARGET_BYTES * self.rows // max(1, self.nbytes))
-
     def batches(self, ticket: Ticket, arenas: Arenas | None = None) -> Iterator[pa.RecordBatch]:
-        """The ticket's rows in batches of `batch_rows`, the last one shorter; NymphError where it cannot be served."""
-        rows = self.batch_rows(ticket)
-        return (batch for run in self.runs(ticket, arenas) for batch in split(run, rows))
+        """The ticket's rows in the batches it asks for, the last one shorter; NymphError where it cannot be served."""
+        return batches_of(self.runs(ticket, arenas), ticket, self)
 
     def runs(self, ticket: Ticket, arenas: Arenas | None = None) -> Iterator[pa.RecordBatch]:
-        """The same rows in pieces for the wire: whole multiples of `batch_rows`, about 2 MiB each."""
+        """The same rows in pieces for the wire."""
         self._check(ticket)
         first, count = ticket.share(self.rows)
-        rows = self.batch_rows(ticket)
-        size = rows * max(1, TARGET_BYTES * self.rows // max(1, self.nbytes * rows))
+        size = wire_rows(ticket, self)
         if self.cached is None:
             return self._stream(ticket, first, count, size)
         if not ticket.shuffle and ticket.world == 1:
@@ -96,15 +77,11 @@ class Table:
         return self._gathered(ticket, first, count, size, arenas or Arenas())
 
     def _check(self, ticket: Ticket) -> None:
-        if ticket.fingerprint not in (None, self.fingerprint):
-            raise NymphError(
-                f"table {ticket.table!r} changed: expected fingerprint {ticket.fingerprint}, got {self.fingerprint}; "
-                "serve the old files again, or start a new run on the new ones"
-            )
-        self.project(ticket.columns)
+        check_fingerprint(ticket, self.fingerprint)
+        project(self.schema, ticket.columns, self.name)
         if self.cached is None and ticket.shuffle and self.rows:
             raise NymphError(
-                f"table {ticket.table!r} has columns of varying width and is streamed: expected shuffle=False"
+                f"table {ticket.label!r} has columns of varying width and is streamed: expected shuffle=False"
             )
 
     def _cache(self, limit: int | None) -> pa.RecordBatch | None:
@@ -124,7 +101,7 @@ class Table:
 
     def _forget_older(self) -> None:
         """Remove this table's caches of other content; who has one mapped keeps it."""
-        for path in self.cache_folder.glob(f"{glob.escape(self._name)}.*.arrow"):
+        for path in self.cache_folder.glob(f"{glob.escape(self.name)}.*.arrow"):
             if path != self.cache_path and len(path.name) == len(self.cache_path.name):
                 path.unlink(missing_ok=True)
 
@@ -140,10 +117,8 @@ class Table:
 
     def _gathered(self, ticket: Ticket, first: int, count: int, size: int, arenas: Arenas) -> Iterator[pa.RecordBatch]:
         gatherer, order = self._gatherer(ticket.columns), ticket.order(self.rows)
-        step = max(1, _POSITIONS // size) * size
-        for begin in range(0, count, step):
-            ordinals = np.arange(begin, min(begin + step, count), dtype=np.int64)
-            rows = order.rows_at(first + ordinals * ticket.world)
+        for positions in position_runs(first, count, ticket.world, size):
+            rows = order.rows_at(positions)
             for at in range(0, len(rows), size):
                 yield gatherer.take(rows[at : at + size], arenas)
 
@@ -151,12 +126,12 @@ class Table:
         assert self.cached is not None
         with self._lock:
             if columns not in self._gatherers:
-                self._gatherers[columns] = Gatherer(self.cached.select(list(columns)) if columns else self.cached)
+                self._gatherers[columns] = Gatherer([self.cached.select(list(columns)) if columns else self.cached])
             return self._gatherers[columns]
 
     def _stream(self, ticket: Ticket, first: int, count: int, size: int) -> Iterator[pa.RecordBatch]:
         """File order with a stride, in batches of exactly `size` rows."""
-        schema = self.project(ticket.columns)
+        schema = project(self.schema, ticket.columns, self.name)
         held: list[pa.RecordBatch] = []
         for batch in self._strided(first, count, ticket.world, ticket.columns):
             held.append(batch)
@@ -177,15 +152,6 @@ class Table:
                 yield piece.slice(here - begin, many)
             elif many:
                 yield piece.take(pa.array(here - begin + np.arange(many) * stride))
-
-
-def split(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
-    """`batch` in slices of `rows` rows, without copying."""
-    if batch.num_rows <= rows:
-        yield batch
-        return
-    for at in range(0, batch.num_rows, rows):
-        yield batch.slice(at, rows)
 
 
 def _groups(

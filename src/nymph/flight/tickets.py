@@ -17,6 +17,10 @@ MAX_NAME = 512
 MAX_COLUMNS = 1024
 MAX_WORLD = 65_536
 MAX_BATCH_ROWS = 1_000_000
+MAX_BATCH_TOKENS = 2**30
+MAX_TABLES = 64
+MAX_WEIGHT = 1e6
+_LISTS = ("table", "columns", "weights")
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Ticket:
     A cursor is one such position, so it stays true when the world changes.
     """
 
-    table: str
-    """Name of the table, parts joined by "/"."""
+    table: str | tuple[str, ...]
+    """Name of the table, parts joined by "/", the last one often a split; or several tables to mix."""
     columns: tuple[str, ...] | None = None
     """Columns in the order wanted; None is all."""
     seed: int = 0
@@ -45,6 +49,10 @@ class Ticket:
     """Rows that stay together when shuffled."""
     fingerprint: str | None = None
     """The table's fingerprint, where serving other content must be an error."""
+    weights: tuple[float, ...] | None = None
+    """How often each row of each mixed table comes in an epoch (see `nymph.flight.mixture`); None is once."""
+    batch_tokens: int = 0
+    """Tokens that a batch holds at most, instead of `batch_rows`; a row of more is a batch of its own."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -55,6 +63,25 @@ class Ticket:
             raise NymphError(f"ticket: expected rank < world, got rank={self.rank} world={self.world}")
         if self.stop is not None and self.stop < self.start:
             raise NymphError(f"ticket: expected start <= stop, got start={self.start} stop={self.stop}")
+        if self.weights is not None and len(self.weights) != len(self.tables):
+            raise NymphError(f"ticket: expected a weight for each of {len(self.tables)} tables, got {self.weights}")
+        if self.batch_rows and self.batch_tokens:
+            raise NymphError("ticket: batch_rows and batch_tokens were both given; choose one")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of all tables."""
+        return (self.table,) if isinstance(self.table, str) else self.table
+
+    @property
+    def label(self) -> str:
+        """The tables in one word, for messages."""
+        return "+".join(self.tables)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the order is a mixture's: of several tables, or of one by weight."""
+        return not isinstance(self.table, str)
 
     def encode(self) -> bytes:
         """The ticket as compact JSON."""
@@ -76,7 +103,7 @@ class Ticket:
         stop = rows if self.stop is None else self.stop
         if self.start > rows or stop > rows:
             raise NymphError(
-                f"ticket: expected start and stop <= {rows}, the rows of {self.table!r}, "
+                f"ticket: expected start and stop <= {rows}, the rows of {self.label!r}, "
                 f"got start={self.start} stop={self.stop}"
             )
         return share(self.start, stop, self.rank, self.world)
@@ -99,8 +126,8 @@ def _known(value: dict[str, Any]) -> dict[str, Any]:
             raise NymphError(f"ticket: unknown field {_short(name)}{nearest(name, names)}")
     if "table" not in value:
         raise NymphError("ticket: the field 'table' is missing")
-    columns = value.get("columns")
-    return value | {"columns": tuple(columns)} if isinstance(columns, list) else value
+    lists = {name: tuple(value[name]) for name in _LISTS if isinstance(value.get(name), list)}
+    return value | lists
 
 
 def _short(value: object) -> str:
@@ -116,18 +143,18 @@ def _name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
-def _columns(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, tuple)
-        and 0 < len(value) <= MAX_COLUMNS
-        and all(_name(column) for column in value)
-        and len(set(value)) == len(value)
-    )
+def _names(value: Any, most: int) -> bool:
+    return isinstance(value, tuple) and 0 < len(value) <= most and all(_name(name) for name in value)
+
+
+def _weights(value: Any) -> bool:
+    numbers = isinstance(value, tuple) and all(type(weight) in (int, float) for weight in value)
+    return numbers and all(0 < weight <= MAX_WEIGHT for weight in value)
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
-    "table": _name,
-    "columns": _columns,
+    "table": lambda value: _name(value) or _names(value, MAX_TABLES),
+    "columns": lambda value: value is None or (_names(value, MAX_COLUMNS) and len(set(value)) == len(value)),
     "seed": _integer(-(2**63), 2**63 - 1),
     "epoch": _integer(0, 2**62),
     "start": _integer(0, MAX_ROWS),
@@ -138,9 +165,11 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "shuffle": lambda value: isinstance(value, bool),
     "block": _integer(1, 2**40),
     "fingerprint": lambda value: value is None or _name(value),
+    "weights": lambda value: value is None or _weights(value),
+    "batch_tokens": _integer(0, MAX_BATCH_TOKENS),
 }
 _WANTED = {
-    "table": "a table name",
+    "table": f"a table name or a list of at most {MAX_TABLES}",
     "columns": "null or a list of different column names",
     "seed": "a 64-bit integer",
     "epoch": "an integer >= 0",
@@ -152,4 +181,6 @@ _WANTED = {
     "shuffle": "true or false",
     "block": "an integer >= 1",
     "fingerprint": "null or a fingerprint",
+    "weights": f"null or a list of numbers above 0, at most {MAX_WEIGHT:g}",
+    "batch_tokens": f"an integer from 0 to {MAX_BATCH_TOKENS}",
 }
