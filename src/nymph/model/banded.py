@@ -1,14 +1,17 @@
 """Exact causal attention over packed documents on CPU, full or windowed, as one autograd function.
 
-Torch's CPU flash kernels know no window, and a mask makes them compute what they then throw away. Here a windowed
-segment is cut into blocks of queries, and the band of each block into three parts that need no mask: its own triangle
-(causal), the keys every query sees (full), and the triangle where the window ends, which is causal too once queries and
-keys are read backwards. The parts are merged by their log-sum-exp. The backward pass hands the merged output and
-log-sum-exp to the kernels' own backward, part by part, so it recomputes like FlashAttention (arXiv:2307.08691) and
-keeps nothing but q, k, v, the output and one number a query. It trades a private torch operator (checked by the tests
-on every torch release) for 2-4 times the speed of masked blocks.
+Torch's CPU flash kernels know no window. Here a windowed segment is cut into narrow blocks: the forward pass takes a
+block of queries with the `window` keys before it, the backward pass a block of keys with the `window` queries after it,
+so that the gradients of keys and values are whole at once and only those of queries are added up. A mask of one
+block's size, shared by all blocks, cuts the two edges of the band; what the kernel computes there in vain is
+block / (window + block) of the work. Heads are laid out one after the other, a stretch of positions at a time: the
+kernels read their rows faster so, and a copy of everything would cost memory at 262,144 positions.
 
-Shapes: B rows, T positions, H heads, D features; N blocks of n queries.
+The backward pass hands output and log-sum-exp to the kernel's own backward, so it recomputes like FlashAttention
+(arXiv:2307.08691) and keeps nothing but q, k, v, the output and one number a query. It trades a private torch operator
+(checked by the tests on every torch release) for the speed of unmasked attention.
+
+Shapes: B rows, T positions, H heads, D features; R rows x heads of a stretch of S positions; N blocks of n positions.
 """
 
 from collections.abc import Iterator
@@ -19,30 +22,23 @@ from torch import Tensor
 
 from nymph.model.packing import Layout
 
-_BLOCK = 192
-"""Queries in a block: large enough for the kernel's matrix products, small enough to waste little at the edges."""
-_CHUNK = 8
-"""Blocks handed to a kernel at once: bounds temporary memory at any length."""
+_BLOCK = 96
+"""Positions in a block: large enough for the kernel's matrix products, small beside the window."""
+_STRETCH = 4096
+"""Positions whose heads are laid out one after the other at once."""
+_NUMBERS = 1 << 21
+"""Numbers of one operand handed to a kernel at once: 8 MiB stay in the processor's cache."""
 
 
-class _Group(NamedTuple):
-    """`blocks` blocks of `size` queries from `start` in rows first:last; `window` None is one causal block."""
+class _Stretch(NamedTuple):
+    """Positions start:stop of rows first:last: queries in the forward pass, keys in the backward pass."""
 
     first: int
     last: int
     start: int
-    size: int
-    blocks: int
-    window: int | None
-
-
-class _Part(NamedTuple):
-    """Keys of a group's blocks: windows of `size` keys, `stride` apart, the first from `start`."""
-
-    start: int
-    size: int
+    stop: int
     causal: bool
-    backwards: bool
+    """Look at themselves alone."""
 
 
 class BandedAttention(torch.autograd.Function):
@@ -52,119 +48,126 @@ class BandedAttention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
         out = torch.empty_like(q) if layout.is_whole else torch.zeros_like(q)
         lse = q.new_zeros(q.shape[:3], dtype=torch.float64 if q.dtype == torch.float64 else torch.float32)
-        for group in _groups(layout, window):
-            _forward_group(group, q, k, v, out, lse, scale)
+        for stretch in _stretches(layout, window, causal_first=True):
+            if stretch.causal:
+                _forward_causal(stretch, (q, k, v), (out, lse), scale)
+            elif window:
+                _forward_blocks(stretch, (q, k, v), (out, lse), window, scale)
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.layout, ctx.window, ctx.scale = layout, window, scale
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, lse = ctx.saved_tensors
-        dq, dk, dv = (torch.zeros_like(x) for x in (q, k, v))
-        for group in _groups(ctx.layout, ctx.window):
-            _backward_group(group, gradients[0], (q, k, v, out, lse), (dq, dk, dv), ctx.scale)
-        return dq, dk, dv, None, None, None
+        saved = (gradients[0], *ctx.saved_tensors)
+        found = tuple(torch.zeros_like(x) for x in saved[1:4])
+        for stretch in _stretches(ctx.layout, ctx.window, causal_first=False):
+            if stretch.causal:
+                _backward_causal(stretch, saved, found, ctx.scale)
+            elif ctx.window:
+                _backward_blocks(stretch, saved, found, ctx.window, ctx.scale)
+        return *found, None, None, None
 
 
-def _groups(layout: Layout, window: int | None) -> Iterator[_Group]:
-    """Cut each segment: what one window covers is plain causal, the rest goes in blocks."""
+def _stretches(layout: Layout, window: int | None, causal_first: bool) -> Iterator[_Stretch]:
+    """Cut each segment: one window's length at its beginning (or end) is plain causal, the rest goes in blocks."""
     for first, last, start, stop in ((s.first, s.last, s.start, s.stop) for s in layout.segments):
         whole = stop - start if window is None else min(stop - start, window)
-        yield _Group(first, last, start, whole, 1, None)
-        if window is None:
-            continue
-        at, size = start + whole, min(_BLOCK, window - 1)
-        while at < stop:
-            blocks = min(_CHUNK, (stop - at) // size)
-            group = (
-                _Group(first, last, at, size, blocks, window)
-                if blocks
-                else _Group(first, last, at, stop - at, 1, window)
-            )
-            yield group
-            at += group.size * group.blocks
+        at, end = (start + whole, stop) if causal_first else (start, stop - whole)
+        yield _Stretch(first, last, *((start, at) if causal_first else (end, stop)), causal=True)
+        for begin in range(at, end, _STRETCH):
+            yield _Stretch(first, last, begin, min(begin + _STRETCH, end), causal=False)
 
 
-def _parts(group: _Group) -> Iterator[_Part]:
-    start, size, window = group.start, group.size, group.window
-    yield _Part(start, size, causal=True, backwards=False)
-    if window is None:
-        return
-    yield _Part(start - window + 1, size, causal=True, backwards=True)
-    if window - size > 1:
-        yield _Part(start - window + size + 1, window - size - 1, causal=False, backwards=False)
+def _forward_causal(stretch: _Stretch, heads: tuple[Tensor, ...], results: tuple[Tensor, ...], scale: float) -> None:
+    found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        *(_part(x, stretch) for x in heads), 0.0, True, scale=scale
+    )
+    for total, part in zip(results, found, strict=True):
+        _part(total, stretch).copy_(part)
 
 
-def _forward_group(group: _Group, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, scale: float) -> None:
-    queries = _windows(q, group, group.start, group.size)
-    outs, lses = [], []
-    for part in _parts(group):
-        keys, values = (_windows(x, group, part.start, part.size) for x in (k, v))
-        part_out, part_lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            *_ordered(part, queries, keys, values), 0.0, part.causal, scale=scale
-        )
-        outs += _ordered(part, part_out)
-        lses += _ordered(part, part_lse)
-    merged, total = _merge(outs, lses)
-    _blocks(out, group).copy_(_unfold(merged.transpose(1, 2), group))
-    _blocks(lse, group).copy_(_unfold(total.transpose(1, 2), group))
+def _backward_causal(stretch: _Stretch, saved: tuple[Tensor, ...], totals: tuple[Tensor, ...], scale: float) -> None:
+    found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        *(_part(x, stretch) for x in saved), 0.0, True, scale=scale
+    )
+    for total, part in zip(totals, found, strict=True):
+        _part(total, stretch).add_(part)
 
 
-def _backward_group(
-    group: _Group, gradient: Tensor, saved: tuple[Tensor, ...], gradients: tuple[Tensor, Tensor, Tensor], scale: float
+def _forward_blocks(
+    stretch: _Stretch, heads: tuple[Tensor, ...], results: tuple[Tensor, ...], window: int, scale: float
 ) -> None:
-    q, k, v, out, lse = saved
-    own = [_windows(x, group, group.start, group.size) for x in (gradient, q, out, lse)]
-    for part in _parts(group):
-        keys, values = (_windows(x, group, part.start, part.size) for x in (k, v))
-        dout, queries, outs, lses, keys, values = _ordered(part, *own, keys, values)
-        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            dout, queries, keys, values, outs, lses, 0.0, part.causal, scale=scale
-        )
-        dq, dk, dv = _ordered(part, *found)
-        _blocks(gradients[0], group).add_(_unfold(dq.transpose(1, 2), group))
-        _add_windows(gradients[1], dk, group, part)
-        _add_windows(gradients[2], dv, group, part)
+    """Fill in the output and log-sum-exp of a stretch's queries, each of which sees `window` keys."""
+    queries = _laid_out(heads[0], stretch)
+    keys, values = (_laid_out(x, stretch, before=window) for x in heads[1:])
+    mask = _edges(queries, window)
+    for start, size, blocks in _blocks(queries, window):
+        seen = window + size
+        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            _windows(queries, start, size, blocks, size), _windows(keys, start, seen, blocks, size),
+            _windows(values, start, seen, blocks, size), 0.0, False, attn_mask=mask[:size, :seen], scale=scale,
+        )  # fmt: skip
+        for total, part in zip(results, found, strict=True):
+            _put(total, part, stretch, start)
 
 
-def _merge(outs: list[Tensor], lses: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """One softmax from partial ones: outs [N, H, n, D], lses [N, H, n]."""
-    if len(outs) == 1:
-        return outs[0], lses[0]
-    total = torch.stack(lses).logsumexp(dim=0)
-    merged = outs[0] * (lses[0] - total).exp().unsqueeze(-1).to(outs[0].dtype)
-    for out, lse in zip(outs[1:], lses[1:], strict=True):
-        merged.addcmul_(out, (lse - total).exp().unsqueeze(-1).to(out.dtype))
-    return merged, total
+def _backward_blocks(
+    stretch: _Stretch, saved: tuple[Tensor, ...], totals: tuple[Tensor, ...], window: int, scale: float
+) -> None:
+    """Fill in the gradients of a stretch's keys and values, add what they mean for the queries that see them."""
+    gradient, queries, outs, lses = (_laid_out(saved[i], stretch, after=window) for i in (0, 1, 4, 5))
+    keys, values = (_laid_out(saved[i], stretch) for i in (2, 3))
+    mask, dqueries = _edges(keys, window).flip(0, 1).T, torch.zeros_like(queries)
+    for start, size, blocks in _blocks(keys, window):
+        seen = size + window
+        windows = [_windows(x, start, seen, blocks, size) for x in (gradient, queries, outs, lses)]
+        dq, *found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            windows[0], windows[1], _windows(keys, start, size, blocks, size),
+            _windows(values, start, size, blocks, size), windows[2], windows[3], 0.0, False,
+            attn_mask=mask[:seen, :size], scale=scale,
+        )  # fmt: skip
+        for block, part in enumerate(dq.unbind(1)):
+            dqueries[:, start + block * size :][:, :seen].add_(part)
+        for total, part in zip(totals[1:], found, strict=True):
+            _put(total, part, stretch, start)
+    _part(totals[0], stretch, after=window).add_(dqueries.unflatten(0, (-1, totals[0].shape[2])))
 
 
-def _windows(x: Tensor, group: _Group, start: int, size: int) -> Tensor:
-    """Windows of x [B, T, H, ...] for each block of a group: [rows * N, H, size, ...], a view for one row."""
-    stop = start + (group.blocks - 1) * group.size + size
-    windows = x[group.first : group.last, start:stop].unfold(1, size, group.size)
-    return windows.movedim(-1, 2).flatten(0, 1).transpose(1, 2)
+def _edges(like: Tensor, window: int) -> Tensor:
+    """What n queries see of the window + n keys up to the last of them: 0, elsewhere -inf."""
+    distance = torch.arange(_BLOCK)[:, None] + window - torch.arange(window + _BLOCK)
+    return like.new_zeros(distance.shape).masked_fill_((distance < 0) | (distance >= window), float("-inf"))
 
 
-def _blocks(x: Tensor, group: _Group) -> Tensor:
-    """A group's own positions of x [B, T, H, ...], as a view [rows, N, n, H, ...]."""
-    stop = group.start + group.blocks * group.size
-    return x[group.first : group.last, group.start : stop].unflatten(1, (group.blocks, group.size))
+def _blocks(x: Tensor, window: int) -> Iterator[tuple[int, int, int]]:
+    """(start, size, number) of the blocks of x [R, S, D] that go to a kernel together; what is left over goes last."""
+    at_once = max(1, -(-torch.get_num_threads() // len(x)), _NUMBERS // (len(x) * x.shape[2] * (window + _BLOCK)))
+    whole = x.shape[1] // _BLOCK
+    for block in range(0, whole, at_once):
+        yield block * _BLOCK, _BLOCK, min(at_once, whole - block)
+    if x.shape[1] % _BLOCK:
+        yield whole * _BLOCK, x.shape[1] % _BLOCK, 1
 
 
-def _unfold(x: Tensor, group: _Group) -> Tensor:
-    """[rows * N, n, H, ...] -> [rows, N, n, H, ...]."""
-    return x.unflatten(0, (group.last - group.first, group.blocks))
+def _part(x: Tensor, stretch: _Stretch, after: int = 0) -> Tensor:
+    """A stretch's positions of x [B, T, H, ...], and `after` more, as a view [rows, H, S, ...]."""
+    return x[stretch.first : stretch.last, stretch.start : stretch.stop + after].transpose(1, 2)
 
 
-def _add_windows(total: Tensor, gradient: Tensor, group: _Group, part: _Part) -> None:
-    """Add gradients [rows * N, H, size, D] of overlapping windows of keys to total [B, T, H, D]."""
-    by_block = _unfold(gradient.transpose(1, 2), group)
-    for block in range(group.blocks):
-        at = part.start + block * group.size
-        total[group.first : group.last, at : at + part.size].add_(by_block[:, block])
+def _laid_out(x: Tensor, stretch: _Stretch, before: int = 0, after: int = 0) -> Tensor:
+    """A stretch's positions of x [B, T, H, ...] and its neighbours', head after head: [R, S, ...]."""
+    wider = stretch._replace(start=stretch.start - before, stop=stretch.stop + after)
+    return _part(x, wider).contiguous().flatten(0, 1)
 
 
-def _ordered(part: _Part, *tensors: Tensor) -> list[Tensor]:
-    """Read [N, H, n, ...] backwards along n where the part asks for it; its own inverse."""
-    return [x.flip(2) for x in tensors] if part.backwards else list(tensors)
+def _windows(x: Tensor, start: int, size: int, blocks: int, step: int) -> Tensor:
+    """Windows of x [R, S, ...], `step` apart, as a view [R, N, size, ...]: a head's blocks follow each other."""
+    windows = x[:, start : start + (blocks - 1) * step + size].unfold(1, size, step)
+    return windows.movedim(-1, 2)
+
+
+def _put(total: Tensor, part: Tensor, stretch: _Stretch, start: int) -> None:
+    """Write what a kernel found, [R, N, n, ...], to its positions of total [B, T, H, ...]."""
+    own = _part(total, stretch)[:, :, start : start + part.shape[1] * part.shape[2]]
+    own.unflatten(2, part.shape[1:3]).copy_(part.unflatten(0, own.shape[:2]))
