@@ -3,22 +3,38 @@
 import { byMetric, number, title, whole } from "/static/format.js";
 
 export const COLOURS = ["#5b5bd6", "#e5484d", "#12a594", "#f76b15", "#0090ff", "#d6409f", "#8d6e00", "#46a758", "#8e4ec6"];
-const ORDER = ["loss", "loss.", "accuracy", "perplexity", "learning_rate", "tokens_per_second", "gradient_norm", "data_wait", "memory_bytes"];
+const SECTIONS = [
+  ["Learning", ["loss", "loss.", "accuracy", "perplexity", "learning_rate", "gradient_norm"]],
+  ["Speed and machine", ["tokens_per_second", "mfu", "data_wait", "queue", "rows_per_second", "bytes_per_second", "memory_bytes", "use", "celsius"]],
+  ["More", []],
+];
 const FRAME_MILLISECONDS = 12;
 const HIDDEN = new Set(["tokens", "seconds"]);
-const DASHES = { train: [], validation: [6, 4], test: [2, 3] };
-const GROUPS = Object.keys(DASHES);
+const SPLITS = ["train", "validation", "test"];
+const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [1, 2], [14, 4]];
+const MOST_MARKS = 40;
 
-const rank = (metric) => {
-  const place = ORDER.findIndex((known) => (known.endsWith(".") ? metric.startsWith(known) : metric === known));
-  return place < 0 ? ORDER.length : place;
-};
+// [section, place in it] of a metric.
+function place(metric) {
+  for (const [section, [, metrics]] of SECTIONS.entries()) {
+    const at = metrics.findIndex((known) => (known.endsWith(".") ? metric.startsWith(known) : metric === known));
+    if (at >= 0) return [section, at];
+  }
+  return [SECTIONS.length - 1, 0];
+}
 
-// "train/loss" is metric "loss" of group "train"; an unknown group keeps its name in the title.
+const dash = (group) => DASHES[(SPLITS.includes(group) ? SPLITS.indexOf(group) : Number(group.split(" ")[1]) || 0) % DASHES.length];
+
+// "train/loss" is metric "loss" of group "train"; "machine/use.rank 1" is "use" of "rank 1"; an unknown group keeps its
+// name in the title.
 function split(name) {
   const cut = name.indexOf("/");
-  const group = name.slice(0, cut);
-  return GROUPS.includes(group) ? [group, name.slice(cut + 1)] : ["train", `${group} ${name.slice(cut + 1)}`];
+  const [group, metric] = [name.slice(0, cut), name.slice(cut + 1)];
+  if (group === "machine") {
+    const [head, rank] = metric.split(".");
+    return [rank ?? "rank 0", head];
+  }
+  return SPLITS.includes(group) ? [group, metric] : ["train", `${group} ${metric}`];
 }
 
 // Exponential moving average with start-up correction (Adam's); gaps are passed over and stay gaps.
@@ -41,6 +57,7 @@ function extentOf(runs) {
 
 export class Charts {
   #cards = new Map();
+  #headings = new Map();
   #grid;
   #dirty = new Set();
   #visible = new Set();
@@ -63,17 +80,21 @@ export class Charts {
   show(runs, view) {
     const metrics = new Map();
     for (const run of runs) {
+      const ranks = run.series.has("machine/memory_bytes.rank 0");
       for (const [name, series] of run.series) {
         const [group, metric] = split(name);
-        if (HIDDEN.has(metric)) continue;
+        if (HIDDEN.has(metric) || (ranks && name === "train/memory_bytes")) continue;
         if (!metrics.has(metric)) metrics.set(metric, []);
         metrics.get(metric).push({ run, group, series });
       }
     }
     const extent = extentOf(runs);
-    const names = [...metrics.keys()].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+    const names = [...metrics.keys()].sort((a, b) => {
+      const [left, right] = [place(a), place(b)];
+      return left[0] - right[0] || left[1] - right[1] || a.localeCompare(b);
+    });
     for (const [name, card] of this.#cards) if (!metrics.has(name)) this.#remove(name, card);
-    names.forEach((name, place) => this.#place(name, place));
+    this.#arrange(names);
     for (const name of names) {
       this.#cards.get(name).give(metrics.get(name), { ...view, extent });
       this.#dirty.add(name);
@@ -86,14 +107,32 @@ export class Charts {
     this.#schedule();
   }
 
-  #place(name, place) {
-    let card = this.#cards.get(name);
-    if (!card) {
-      card = new Card(name, this.onZoom);
+  // Headings and cards in order, moving only what is out of place: a moved canvas would be drawn anew.
+  #arrange(names) {
+    const wanted = names.flatMap((name, at) => {
+      const section = place(name)[0];
+      return at && place(names[at - 1])[0] === section ? [this.#card(name).element] : [this.#heading(section), this.#card(name).element];
+    });
+    for (const heading of this.#headings.values()) if (!wanted.includes(heading)) heading.remove();
+    wanted.forEach((element, at) => {
+      if (this.#grid.children[at] !== element) this.#grid.insertBefore(element, this.#grid.children[at] ?? null);
+    });
+  }
+
+  #heading(section) {
+    if (!this.#headings.has(section)) {
+      this.#headings.set(section, Object.assign(document.createElement("h2"), { className: "section", textContent: SECTIONS[section][0] }));
+    }
+    return this.#headings.get(section);
+  }
+
+  #card(name) {
+    if (!this.#cards.has(name)) {
+      const card = new Card(name, this.onZoom);
       this.#cards.set(name, card);
       this.#observer.observe(card.element);
     }
-    if (this.#grid.children[place] !== card.element) this.#grid.insertBefore(card.element, this.#grid.children[place] ?? null);
+    return this.#cards.get(name);
   }
 
   #remove(name, card) {
@@ -130,6 +169,26 @@ export class Charts {
   }
 }
 
+// A thin line where something was alerted, so that a kink can be told from its cause.
+const MARKS = {
+  id: "marks",
+  beforeDatasetsDraw(chart, _, { steps }) {
+    const { ctx: pen, chartArea: area, scales: { x } } = chart;
+    pen.save();
+    pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--warn").trim();
+    pen.globalAlpha = 0.55;
+    for (const step of steps.slice(-MOST_MARKS)) {
+      const at = x.getPixelForValue(step);
+      if (at < area.left || at > area.right) continue;
+      pen.beginPath();
+      pen.moveTo(at, area.top);
+      pen.lineTo(at, area.bottom);
+      pen.stroke();
+    }
+    pen.restore();
+  },
+};
+
 class Card {
   #chart = null;
   #lines = [];
@@ -165,6 +224,7 @@ class Card {
     const { x, y } = chart.options.scales;
     [x.min, x.max] = this.#view.range ?? this.#view.extent;
     y.type = this.#view.log ? "logarithmic" : "linear";
+    chart.options.plugins.marks = { steps: this.#view.marks ?? [] };
     chart.update("none");
     this.#describe();
   }
@@ -184,7 +244,7 @@ class Card {
     const line = (values, width, colour, extra = {}) => ({
       label: group === "train" ? run.name : `${run.name} (${group})`,
       data: series.steps.map((step, i) => ({ x: step, y: values[i] })),
-      borderColor: colour, backgroundColor: colour, borderWidth: width, borderDash: DASHES[group], borderJoinStyle: "bevel",
+      borderColor: colour, backgroundColor: colour, borderWidth: width, borderDash: dash(group), borderJoinStyle: "bevel",
       pointRadius: sparse || series.steps.length === 1 ? 2.5 : 0, pointHitRadius: 0, pointHoverRadius: 4, ...extra,
     });
     if (!smoothed) return [line(series.values, 1.75, run.colour)];
@@ -193,12 +253,12 @@ class Card {
   }
 
   #describe() {
-    const groups = GROUPS.filter((group) => this.#lines.some((line) => line.group === group));
+    const groups = [...new Set(this.#lines.map((line) => line.group))].sort((a, b) => SPLITS.indexOf(a) - SPLITS.indexOf(b) || a.localeCompare(b));
     if (this.key.dataset.groups !== groups.join()) {
       this.key.dataset.groups = groups.join();
-      const words = groups.length > 1 || groups[0] !== "train" ? groups : [];
+      const words = groups.length > 1 || SPLITS.indexOf(groups[0]) > 0 ? groups : [];
       this.key.replaceChildren(...words.map((word) => Object.assign(document.createElement("span"), {
-        textContent: word, className: word === "train" ? "" : "dashed" })));
+        textContent: word, className: dash(word).length ? "dashed" : "" })));
     }
     const last = this.#lines.map(({ run, group, series }) => `${run.name} ${group} ${this.format(series.values.at(-1))}`);
     this.canvas.setAttribute("aria-label", `${this.text} by step; latest: ${last.join(", ")}`);
@@ -211,6 +271,7 @@ class Card {
     const axis = { border: { display: false }, grid: { color: line, tickLength: 0 } };
     return new Chart(this.canvas, {
       type: "line",
+      plugins: [MARKS],
       data: { datasets: [] },
       options: {
         animation: false, parsing: false, normalized: true, maintainAspectRatio: false, spanGaps: false,

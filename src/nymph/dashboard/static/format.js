@@ -32,12 +32,22 @@ export function duration(seconds) {
 export const moment = (seconds) =>
   new Date(seconds * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
-export const byMetric = (metric) => (metric.endsWith("bytes") ? bytes : metric === "data_wait" ? duration : number);
+export const percent = (value) => (value === null || value === undefined ? "–" : `${number(100 * value)} %`);
+
+const SHARES = new Set(["data_wait", "use", "accuracy", "mfu"]);
+
+export function byMetric(metric) {
+  if (SHARES.has(metric)) return percent;
+  if (metric === "bytes_per_second") return (value) => `${bytes(value)}/s`;
+  if (metric === "celsius") return (value) => `${number(value)} °C`;
+  return metric.endsWith("bytes") ? bytes : metric.endsWith("seconds") ? duration : number;
+}
 
 const TITLES = {
   loss: ["Loss"], accuracy: ["Accuracy"], perplexity: ["Perplexity"], learning_rate: ["Learning rate"],
-  gradient_norm: ["Gradient norm"], tokens_per_second: ["Tokens per second"], data_wait: ["Waiting for data", "per step"],
-  memory_bytes: ["Memory"], mfu: ["Model FLOPs utilisation"],
+  gradient_norm: ["Gradient norm"], tokens_per_second: ["Tokens per second"], data_wait: ["Waiting for data", "of a step"],
+  memory_bytes: ["Memory"], mfu: ["Model FLOPs utilisation"], use: ["Use", "of GPU or cores"], celsius: ["Temperature"],
+  queue: ["Read ahead", "steps"], rows_per_second: ["Rows read", "per second"], bytes_per_second: ["Rows read", "rate"],
 };
 
 // [title, small print] of a chart.

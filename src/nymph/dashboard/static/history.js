@@ -4,6 +4,7 @@ const MOST_POINTS = 6000;
 
 export class History {
   runs = new Map(); // name -> summary
+  preparation = null; // stages of the latest Kedro run
   points = new Map(); // name -> {generation, seq, series: Map(metric -> {steps, values})}
 
   // Takes a message of the feed in; gives the names of the runs whose points changed.
@@ -13,6 +14,7 @@ export class History {
       if (!names.has(name)) { this.runs.delete(name); this.points.delete(name); }
     }
     for (const summary of message.runs) this.runs.set(summary.name, summary);
+    if (message.preparation) this.preparation = message.preparation;
     for (const part of message.points) this.#add(part);
     return message.points.map((part) => part.run);
   }

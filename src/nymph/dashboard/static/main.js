@@ -3,7 +3,10 @@
 import { Charts, COLOURS } from "/static/charts.js";
 import { Connection } from "/static/connection.js";
 import { History } from "/static/history.js";
-import { showEvents, showFocus, showRuns, showSettings } from "/static/panels.js";
+import { actionsOf, startSession, tellAlerts } from "/static/control.js";
+import { showComparison, showEvents, showFocus, showRuns, showSettings } from "/static/panels.js";
+import { showPreparation } from "/static/preparation.js";
+import { redrawSamples, showSamples } from "/static/samples.js";
 
 const $ = (id) => document.getElementById(id);
 const MOST_WATCHED = 9;
@@ -81,8 +84,12 @@ function show() {
   const selected = runs.filter((run) => chosen.has(run.name));
   $("welcome").hidden = runs.length > 0;
   showRuns(runs, chosen, colour, toggle);
-  showFocus(selected[0], selected[0] && colour(selected[0].name));
+  showFocus(selected[0], selected[0] && colour(selected[0].name), actionsOf);
+  showPreparation(history.preparation);
+  showComparison(selected, colour);
   showEvents(selected);
+  showSamples(selected);
+  tellAlerts(runs);
   showSettings(selected, settings);
   fetchSettings(selected);
   showCharts();
@@ -104,7 +111,8 @@ function showCharts() {
   const lines = ordered().filter((run) => chosen.has(run.name)).map(({ name }) => ({
     name, colour: colour(name), series: (view.range && details.get(name)) || history.points.get(name)?.series || new Map(),
   }));
-  charts.show(lines, view);
+  const marks = lines.flatMap(({ name }) => history.runs.get(name)?.alerts.map((event) => event.step ?? 0) ?? []);
+  charts.show(lines, { ...view, marks });
 }
 
 function zoom(range) {
@@ -169,7 +177,12 @@ function setTheme(name) {
   theme = name;
   if (theme) document.documentElement.dataset.theme = theme;
   remember();
+  redraw();
+}
+
+function redraw() {
   charts.redraw();
+  redrawSamples();
 }
 
 const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";
@@ -192,8 +205,9 @@ $("pause").addEventListener("click", KEYS.p);
 $("theme").addEventListener("click", KEYS.t);
 $("reset").addEventListener("click", KEYS[0]);
 $("help").addEventListener("click", KEYS["?"]);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.redraw());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 setTheme(theme);
 setLog(view.log);
 setSmoothing(view.smoothing);
+startSession();

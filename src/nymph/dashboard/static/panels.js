@@ -1,8 +1,8 @@
 // Everything on the page that is words: the list of runs, the selected run's numbers, alerts, checkpoints, samples.
 
-import { bytes, duration, moment, number, whole } from "/static/format.js";
+import { bytes, duration, moment, number, percent, whole } from "/static/format.js";
 
-const $ = (id) => document.getElementById(id);
+export const $ = (id) => document.getElementById(id);
 
 // An element with text and children; text is only ever text.
 export function make(tag, { children = [], ...properties } = {}) {
@@ -12,7 +12,7 @@ export function make(tag, { children = [], ...properties } = {}) {
 }
 
 // Replaces an element's children only when what they are made from has changed, so focus and scrolling stay.
-function render(element, from, build) {
+export function render(element, from, build) {
   const key = JSON.stringify(from);
   if (element.dataset.from === key) return;
   element.dataset.from = key;
@@ -63,7 +63,7 @@ function runParts(run) {
   ];
 }
 
-export function showFocus(run, colour) {
+export function showFocus(run, colour, actions) {
   const focus = $("focus");
   focus.hidden = !run;
   if (!run) return;
@@ -78,6 +78,7 @@ export function showFocus(run, colour) {
     ].filter(Boolean).join(" · ");
     const title = make("div", { className: "title", children: [
       make("h2", { textContent: run.name }), state, make("span", { className: "about", textContent: about }),
+      make("span", { className: "actions", children: actions(run) }),
       make("a", { className: "button", href: `/api/runs/${encodeURIComponent(run.name)}/metrics.csv`, textContent: "CSV", download: "" }),
     ] });
     const elapsed = run.seen - run.began;
@@ -100,7 +101,7 @@ function tiles(run) {
     ["Tokens per second", number(value("train/tokens_per_second"))],
     ["Learning rate", number(value("train/learning_rate"))],
     ["Gradient norm", number(value("train/gradient_norm"))],
-    ["Waiting for data", wait === undefined ? null : duration(wait)],
+    ["Waiting for data", wait === undefined ? null : percent(wait)],
     ["Memory", value("train/memory_bytes") === undefined ? null : bytes(value("train/memory_bytes"))],
   ].filter(([, text]) => text !== null && text !== "–").map(([name, text, unit]) =>
     make("div", { className: "tile", children: [
@@ -109,13 +110,27 @@ function tiles(run) {
     ] }));
 }
 
+// How the chosen runs stand, side by side.
+export function showComparison(runs, colour) {
+  $("comparison").hidden = runs.length < 2;
+  render($("comparison-rows"), runs.map(({ name, step, status, latest }) => [name, step, status, latest]), () => runs.map((run) => {
+    const swatch = make("span", { className: "swatch", ariaHidden: "true" });
+    swatch.style.setProperty("--run", colour(run.name));
+    const value = (name, format = number) => format(run.latest[name]);
+    const cells = [steps(run), run.status, value("train/loss"), value("validation/loss"), value("validation/accuracy", percent),
+      value("validation/perplexity"), value("train/tokens_per_second")];
+    return make("tr", { children: [make("th", { scope: "row", children: [swatch, run.name] }),
+      ...cells.map((text) => make("td", { textContent: text }))] });
+  }));
+}
+
 const newest = (runs, key) => runs.flatMap((run) => run[key].map((event) => ({ ...event, run: run.name })))
   .sort((a, b) => b.time - a.time).slice(0, 60);
 
 const where = (event) => `${event.run} · step ${whole(event.step ?? 0)} · ${moment(event.time)}`;
 
 export function showEvents(runs) {
-  const [alerts, checkpoints, samples] = ["alerts", "checkpoints", "samples"].map((key) => newest(runs, key));
+  const [alerts, checkpoints] = ["alerts", "checkpoints"].map((key) => newest(runs, key));
   $("alerts").hidden = !alerts.length;
   render($("alert-list"), alerts, () => alerts.map((event) => make("li", { className: "alert", children: [
     make("strong", { textContent: `${event.rule ?? "alert"} ` }), event.message ?? "",
@@ -124,9 +139,6 @@ export function showEvents(runs) {
   $("checkpoints").hidden = !checkpoints.length;
   const best = new Set(runs.map((run) => run.checkpoints.findLast((event) => event.best)?.seq));
   render($("checkpoint-rows"), checkpoints, () => checkpoints.map((event) => checkpointRow(event, best.has(event.seq))));
-  $("samples").hidden = !samples.length;
-  render($("sample-list"), samples, () => samples.map((event) => make("li", { className: "sample", children: [
-    event.text ?? "", make("span", { className: "about", textContent: where(event) })] })));
 }
 
 function checkpointRow(event, best) {
