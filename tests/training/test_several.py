@@ -38,6 +38,11 @@ def test_ranks_share_several_tables(tmp_path: Path) -> None:
     assert ranks[0] + ranks[1] == rows_by_epoch(locations)[0]
 
 
+def test_weights_say_how_often_rows_come(tmp_path: Path) -> None:
+    locations = write_rows(tmp_path / "a", 9, seed=1), write_rows(tmp_path / "b", 6, seed=2)
+    assert open_rows(locations, [1, 2.5]).rows == 9 + 15
+
+
 def test_rows_of_two_tokenizers_are_not_mixed(tmp_path: Path) -> None:
     locations = write_rows(tmp_path / "a", 4), write_rows(tmp_path / "b", 4)
     (shard,) = (tmp_path / "b").glob("*.parquet")
@@ -48,7 +53,7 @@ def test_rows_of_two_tokenizers_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_an_empty_list_is_a_user_error() -> None:
-    with pytest.raises(NymphError, match="train_rows is an empty list"):
+    with pytest.raises(NymphError, match="got an empty list"):
         open_rows(())
 
 

@@ -40,6 +40,7 @@ class RemoteSource:
         self._weights = None if weights is None and len(addresses) == 1 else tuple(weights or [1.0] * len(addresses))
         self._streams: list[Stream] = []
         self.table = "+".join(self._names)
+        self.schemas: list[pa.Schema] = []
         self._remote = self._ask_patiently()
         self.schema, self.rows, self.nbytes = self._remote.schema, self._remote.rows, self._remote.nbytes
         self.fingerprint = self._remote.fingerprint
@@ -98,6 +99,7 @@ class RemoteSource:
         """What is served now under the names of this source."""
         with self._clients.borrow() as client:
             told = [self._told(client, name) for name in self._names]
+        self.schemas = [table.schema for table in told]
         if self._weights is None:
             return told[0]
         check_mixable([(name, table.schema) for name, table in zip(self._names, told, strict=True)])

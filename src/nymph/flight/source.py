@@ -24,8 +24,12 @@ class RowSource(Protocol):
         """Schema of all columns."""
 
     @property
+    def schemas(self) -> Sequence[pa.Schema]:
+        """Schema of each table, with its own metadata: several where tables are mixed."""
+
+    @property
     def rows(self) -> int:
-        """Rows of the table."""
+        """Rows of an epoch."""
 
     @property
     def fingerprint(self) -> str:
@@ -54,6 +58,7 @@ class LocalSource:
         self._table = tables[0] if single else MixedTable(tables, weights or [1.0] * len(tables))
         self._arenas = Arenas()
         self.schema: pa.Schema = self._table.schema
+        self.schemas = [table.schema for table in tables]
         self.rows = self._table.rows
         self.fingerprint = self._table.fingerprint
         self.table = self._table.name
