@@ -29,6 +29,18 @@ def test_it_counts_in_out_and_quarantined() -> None:
     assert "quarantined bad [x].jsonl:7: bad_json: expected JSON" in text
 
 
+def test_a_stage_of_several_outputs_counts_each_apart_and_its_records_once() -> None:
+    outputs = {"recordings": Tally(items=3, made=3), "recording_statistics": Tally(items=2, made=2)}
+    records = {"records": {"in": 9, "used": 8, "quarantined": 1}}
+    text = text_of({"ingestion": Stage(1.0, 2, outputs)}, {"data_report": records})
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    assert rows == [
+        ["ingestion", "9", "8", "", "", "1", "1.0"],
+        ["recordings", "3", "3", "3", "0", "0", ""],
+        ["recording_statistics", "2", "2", "2", "0", "0", ""],
+    ]
+
+
 def test_hostile_names_neither_act_on_the_terminal_nor_turn_it_around() -> None:
     tally = Tally(items=1)
     tally.fail(Failed(Item("a", "k", source="\x1b[2J\u202egpj[red]"), "not_audio", "\x1b]0;owned\x07"))

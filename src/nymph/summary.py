@@ -42,7 +42,7 @@ def print_summary(
     out.print(f"[bold green]Done[/bold green] {outcome}")
     if output() == "quiet":
         print(f"Done {outcome}", file=sys.stderr)
-    counts = {name: dict(zip(COLUMNS, _row(name, stage, reports), strict=True)) for name, stage in stages.items()}
+    counts = {name: dict(zip(COLUMNS, cells, strict=True)) for name, cells in _rows(stages, reports)}
     record("summary", seconds=round(seconds, 1), stages=counts, reports=reports)
 
 
@@ -67,27 +67,33 @@ def _stage_table(stages: dict[str, Stage], reports: dict[str, dict[str, Any]]) -
     table.add_column("stage")
     for name in COLUMNS:
         table.add_column(name, justify="right")
-    for name, stage in stages.items():
-        table.add_row(name, *_row(name, stage, reports))
+    for name, cells in _rows(stages, reports):
+        table.add_row(name, *cells)
     return table
 
 
-def _row(name: str, stage: Stage, reports: dict[str, dict[str, Any]]) -> list[str]:
-    """A stage's cell for each of COLUMNS."""
-    counts = _counts(stage) if stage.tallies else _told(reports.get(f"{name}_report", {}))
-    return [*counts, f"{stage.seconds:.1f}"]
+def _rows(stages: dict[str, Stage], reports: dict[str, dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """A row for each stage, and below it one for each output where it has several: files and recordings do not add."""
+    for name, stage in stages.items():
+        several = len(stage.tallies) > 1
+        told = _told(reports.get("data_report" if name == "ingestion" else f"{name}_report", {}))
+        whole = told if several or not stage.tallies else _counts(*stage.tallies.values())
+        yield name, [*whole, f"{stage.seconds:.1f}"]
+        if several:
+            yield from ((f"  {output}", [*_counts(tally), ""]) for output, tally in stage.tallies.items())
 
 
-def _counts(stage: Stage) -> list[str]:
-    """Items in, out, made, reused and quarantined, summed over the stage's outputs."""
-    tallies = stage.tallies.values()
-    made, reused, failed = (sum(getattr(tally, name) for tally in tallies) for name in ("made", "reused", "failed"))
-    return [str(number) for number in (made + reused + failed, made + reused, made, reused, failed)]
+def _counts(tally: Tally) -> list[str]:
+    """Items in, out, made, reused and quarantined; those of JSON lines are their files and what failed in them."""
+    kept = tally.made + tally.reused
+    return [str(number) for number in (kept + tally.failed, kept, tally.made, tally.reused, tally.failed)]
 
 
 def _told(report: dict[str, Any]) -> list[str]:
-    """What a stage that makes no items says itself, such as `8 rows` in and `200 steps` out."""
-    return [str(report.get("in", "")), str(report.get("out", "")), "", "", ""]
+    """What a stage says itself, such as `8 rows` in and `200 steps` out, or how many records were used."""
+    records = report.get("records", {})
+    ends = (report.get("in", records.get("in", "")), report.get("out", records.get("used", "")))
+    return [*map(str, ends), "", "", str(records.get("quarantined", ""))]
 
 
 def _quarantine_lines(stages: dict[str, Stage], most: int = 10) -> Iterator[str]:
