@@ -47,8 +47,13 @@ viz: setup ## the pipeline in the browser
 mlflow: setup ## runs, parameters and metrics at http://127.0.0.1:5000
 	@$(BIN)/mlflow ui --backend-store-uri "$${NYMPH_MLFLOW:-sqlite:///data/08_reporting/mlflow/mlflow.db}"
 
-docs: setup ## the picture of the pipeline in docs/images
+docs: setup ## the picture of the pipeline in docs/images, and the documentation site in site/
 	@$(BIN)/python scripts/draw_pipeline.py
+	@$(BIN)/mkdocs build --strict --quiet
+
+notebook: setup ## explore the data in JupyterLab
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,notebook]'
+	@$(BIN)/kedro jupyter lab docs/notebooks/explore.ipynb
 
 clean: ## delete everything the pipeline made; data/01_raw stays
 	@find data -mindepth 2 -not -path 'data/01_raw/*' -not -name .gitkeep -type f -delete
@@ -65,4 +70,4 @@ $(INSTALLED): pyproject.toml constraints.txt package.json
 	@$(BIN)/python -m nymph.dashboard install
 	@touch $@
 
-.PHONY: help run test drills test-fast lint format doctor dashboard serve viz mlflow docs clean setup
+.PHONY: help run test drills test-fast lint format doctor dashboard serve viz mlflow docs notebook clean setup

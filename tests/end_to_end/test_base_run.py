@@ -3,10 +3,12 @@
 import json
 import signal
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from nymph.training.events import read_events
-from tests.end_to_end.project import FEW_STEPS, QUICK, Done, Project, kill_group, wait_for, wait_for_another
+from tests.end_to_end.project import FEW_STEPS, QUICK, REPOSITORY, Done, Project, kill_group, wait_for, wait_for_another
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,6 +45,16 @@ def test_no_step_opened_a_connection(base: tuple[Project, Done]) -> None:
     project, _ = base
     attempts = project.root / "connections.txt"
     assert not attempts.exists(), attempts.read_text()
+
+
+def test_the_notebook_runs_on_what_the_run_made(base: tuple[Project, Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    project, _ = base
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook = nbformat.read(REPOSITORY / "docs/notebooks/explore.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(project.root)}}).execute()
+    shown = [out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert sum("image/png" in data for data in shown) == 2
+    assert any("<audio" in data.get("text/html", "") for data in shown)
 
 
 def test_the_second_run_repeats_no_preparation_and_says_so(base: tuple[Project, Done]) -> None:
