@@ -33,7 +33,7 @@ def train(tmp_path: Path, tokenizer: Tokenizer) -> SequencesDataset:
     write_utterances(tmp_path / "utterances.jsonl", corpus)
     frames = StoredItems(tmp_path, {})
     work, *_ = pack_sequences(
-        Utterances(tmp_path / "utterances.jsonl"), frames, tokenizer, Codebook.empty(), ParquetOptions()
+        Utterances(tmp_path / "utterances.jsonl"), frames, frames, tokenizer, Codebook.empty(), ParquetOptions()
     )
     dataset = SequencesDataset(filepath=str(tmp_path / "rows" / "train"))
     dataset.save(work)

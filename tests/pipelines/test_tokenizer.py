@@ -4,17 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
+from nymph.audio.decode import Samples
+from nymph.compute import ComputeOptions
 from nymph.datasets.tokenizer import CodebookDataset, TokenizerDataset
 from nymph.errors import NymphError
 from nymph.files import write_json
+from nymph.ingestion.raw import RawFolder
 from nymph.lazy import Lazy
 from nymph.pipelines.parquet.nodes import pack_sequences
 from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.pipelines.parquet.sounds import sounds_of
 from nymph.pipelines.tokenizer.nodes import (
     check_tokenizer_options,
+    encode_speech,
     fit_audio_units,
     report_fertility,
     train_tokenizer,
@@ -22,9 +29,12 @@ from nymph.pipelines.tokenizer.nodes import (
 from nymph.pipelines.tokenizer.options import TokenizerParameters
 from nymph.sequences.schema import vocabulary_size_of
 from nymph.stores.items import StoredItems
+from nymph.stores.recordings import Recordings
 from nymph.stores.utterances import Utterances, write_utterances
+from nymph.transcription.states import extract_states
 from tests.sequences.conftest import FRAMES, make_utterance
 
+NO_STATES = StoredItems(Path("/nowhere"), {})
 OFFLINE = Lazy[Any]({"model": "offline-minilm"}, lambda: pytest.fail("the model was loaded"))
 
 
@@ -32,6 +42,11 @@ def options_of(values: dict[str, Any], classifier: Lazy[Any] = OFFLINE) -> Token
     parameters = TokenizerParameters.model_validate(values)
     check_tokenizer_options(parameters, classifier)
     return parameters
+
+
+def counting_encoder(samples: Samples) -> NDArray[np.float32]:
+    """States of 20 ms that repeat every 160 ms: 0, 0, 1, 1, 2, 2, 3, 3."""
+    return np.eye(4, dtype=np.float32)[np.arange(len(samples) // 320) // 2 % 4]
 
 
 @pytest.fixture
@@ -71,11 +86,11 @@ def test_units_go_from_the_frames_into_the_rows(tmp_path: Path, spoken: tuple[Ut
     tokenizers = TokenizerDataset(filepath=str(tmp_path / "models" / "tokenizer.json"))
     codebooks = CodebookDataset(filepath=str(tmp_path / "models" / "units.safetensors"))
     tokenizers.save(train_tokenizer(utterances, options))
-    codebooks.save(fit_audio_units(utterances, frames, options, ParquetOptions()))
+    codebooks.save(fit_audio_units(utterances, frames, NO_STATES, options, ParquetOptions()))
     tokenizer, codebook = tokenizers.load(), codebooks.load()
     assert (codebook.size, codebook.frames, tokenizer.extras.audio_units) == (8, 4, 8)
     assert tokenizer.id_ranges["audio_units"] == (tokenizer.size - 8, tokenizer.size)
-    train, *_ = pack_sequences(utterances, frames, tokenizer, codebook, ParquetOptions(context_length=1024))
+    train, *_ = pack_sequences(utterances, frames, NO_STATES, tokenizer, codebook, ParquetOptions(context_length=1024))
     (made,) = train.outcomes(lambda item: False)
     made.value(tmp_path / "rows")
     rows = pq.read_table(tmp_path / "rows" / "00000.parquet")
@@ -83,10 +98,36 @@ def test_units_go_from_the_frames_into_the_rows(tmp_path: Path, spoken: tuple[Ut
     assert max(rows["tokens"].combine_chunks().flatten().to_pylist()) >= tokenizer.id_ranges["audio_units"][0]
 
 
+def test_units_may_stand_for_the_states_of_an_encoder(tmp_path: Path, spoken: tuple[Utterances, StoredItems]) -> None:
+    utterances, frames = spoken
+    sound = np.sin(np.arange(60 * 16_000, dtype=np.float32))
+    for unit in frames:
+        reader = extract_states([sound[: 30 * 16_000], sound[30 * 16_000 :]], counting_encoder)
+        pq.write_table(reader.read_all(), tmp_path / f"{unit}.e.parquet")
+    states = StoredItems(tmp_path, dict.fromkeys(frames, "e"))
+    options = options_of({"audio_units": {"units": 4, "per_second": 25.0, "of": "state"}})
+    (made,) = fit_audio_units(utterances, frames, states, options, ParquetOptions()).outcomes(lambda item: False)
+    for utterance in utterances:
+        table = sounds_of(frames, states, "state")(utterance["frames"])
+        units, _ = made.value(table)
+        assert (units[::4] == units[0]).all()
+        assert len(set(units[:4])) == 4
+
+
+def test_no_recording_is_encoded_for_units_of_spectra(tmp_path: Path) -> None:
+    recordings = Recordings(tmp_path / "recordings.parquet")  # which is not there
+    never = Lazy[Any]({"model": "x"}, lambda: pytest.fail("the encoder was loaded"))
+    work, _ = encode_speech(
+        RawFolder(tmp_path), recordings, never, options_of({"audio_units": {"units": 4}}), ComputeOptions()
+    )
+    assert work.items == []
+
+
 def test_without_units_no_frame_is_read(spoken: tuple[Utterances, StoredItems]) -> None:
     utterances, frames = spoken
     nowhere = StoredItems(Path("/nowhere"), frames.keys)
-    (made,) = fit_audio_units(utterances, nowhere, options_of({}), ParquetOptions()).outcomes(lambda item: False)
+    work = fit_audio_units(utterances, nowhere, NO_STATES, options_of({}), ParquetOptions())
+    (made,) = work.outcomes(lambda item: False)
     assert made.value.size == 0
 
 

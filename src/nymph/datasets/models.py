@@ -66,6 +66,41 @@ class SpeakerEncoderDataset(_ModelDataset):
         return {"weights": self._weights or "resemblyzer wheel"}
 
 
+class SpeechEncoderDataset(_ModelDataset):
+    """A speech encoder whose states audio units may stand for; see `nymph.transcription.states.load_encoder`.
+
+    Example:
+        ```yaml
+        speech_encoder:
+          type: nymph.datasets.models.SpeechEncoderDataset
+          model: facebook/hubert-large-ll60k
+          layer: 12
+          device: cuda
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "offline-tiny-en",
+        device: str = "cpu",
+        layer: int | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(metadata=metadata)
+        self._options: dict[str, Any] = {"model": model, "device": device, "layer": layer}
+
+    def load(self) -> Lazy[Any]:
+        """A `Lazy[nymph.transcription.states.Encoder]`."""
+        from nymph.transcription.states import load_encoder
+
+        identity = {name: value for name, value in self._options.items() if name not in MACHINE_OPTIONS}
+        return Lazy(identity, partial(load_encoder, **self._options), single=self._options["device"] != "cpu")
+
+    def _describe(self) -> dict[str, Any]:
+        return dict(self._options)
+
+
 class SentimentDataset(_ModelDataset):
     """Any Hugging Face text-classification model by hub id or folder, or `offline-minilm`.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nymph.sequences.schema import FRAMES_PER_PATCH, MEL_BINS, PATCH, PROSODY, SECONDS_PER_FRAME
+from nymph.sequences.schema import FRAMES_PER_PATCH, PATCH, PROSODY, SECONDS_PER_FRAME
 from nymph.sequences.statistics import FeatureStatistics, frame_matrix, frame_prosody
 
 _LIMIT = 10.0
@@ -72,11 +72,11 @@ def patch_edges(frames: int, length: int = FRAMES_PER_PATCH) -> NDArray[np.int64
     return np.arange(-(-frames // length) + 1) * length
 
 
-def patch_means(table: pa.Table, length: int = FRAMES_PER_PATCH) -> NDArray[np.float32]:
-    """The mean log-mel spectrum, as it was measured, of every `length` frames [k,80]."""
-    mel = frame_matrix(table)
-    index = np.minimum(np.arange(patch_edges(len(mel), length)[-1]), len(mel) - 1)
-    return mel[index].reshape(-1, length, MEL_BINS).mean(1)
+def patch_means(table: pa.Table, length: int = FRAMES_PER_PATCH, column: str = "log_mel") -> NDArray[np.float32]:
+    """The mean of every `length` frames of a column of vectors, as they were measured [k,size]."""
+    values = frame_matrix(table, column)
+    index = np.minimum(np.arange(patch_edges(len(values), length)[-1]), len(values) - 1)
+    return values[index].reshape(-1, length, values.shape[1]).mean(1, dtype=np.float32)
 
 
 def _spread(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -70,10 +70,10 @@ def statistics_of(schema: pa.Schema) -> FeatureStatistics:
     return FeatureStatistics.from_json(stored)
 
 
-def frame_matrix(table: pa.Table) -> NDArray[np.float32]:
-    """The log-mel frames of a table [frames, 80]."""
-    values = table["log_mel"].combine_chunks().flatten()
-    return values.to_numpy().reshape(-1, MEL_BINS)
+def frame_matrix(table: pa.Table, column: str = "log_mel") -> NDArray[Any]:
+    """A column of vectors, such as log-mel frames, as a matrix [frames, size]."""
+    values = table[column].combine_chunks()
+    return values.flatten().to_numpy().reshape(-1, values.type.list_size)
 
 
 def frame_rates(utterance: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -1,16 +1,17 @@
-"""Audio units: a k-means codebook over the log-mel of short sounds, so that sound can be predicted like words.
+"""Audio units: a k-means codebook over short sounds, so that sound can be predicted like words.
 
-12.5 or 25 units a second, of the mean spectrum of 80 or 40 ms: coarse, speaker-dependent and free of any pretrained
-model. With run lengths, a sound that goes on is one unit: sequences shrink, and how long it went on is not learned
-(GSLM, https://arxiv.org/abs/2102.01192, does the same). The codebook carries its own standardisation and lives beside
-`tokenizer.json`. Legend: k patches, U units.
+12.5 or 25 units a second, each for 80 or 40 ms: of their mean spectrum, coarse, speaker-dependent and free of any
+pretrained model, or of the mean state of a speech encoder, which knows phones from voices. With run lengths, a sound
+that goes on is one unit: sequences shrink, and how long it went on is not learned (GSLM,
+https://arxiv.org/abs/2102.01192, does the same). The codebook carries its own standardisation and lives beside
+`tokenizer.json`. Legend: k patches, U units, D numbers of a spectrum (80) or a state.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,8 @@ from nymph.files import fingerprint
 from nymph.sequences.features import patch_edges, patch_means
 from nymph.sequences.schema import MEL_BINS
 
+Source = Literal["log_mel", "state"]
+"""A column of frames that units may stand for."""
 FRAMES_PER_UNIT = {12.5: 8, 25.0: 4}
 """10 ms frames that a unit stands for, by units a second."""
 
@@ -37,10 +40,12 @@ class UnitOptions:
     """12.5 or 25 units a second."""
     run_length: bool = False
     """Equal units in a row become one."""
+    of: Source = "log_mel"
+    """What they stand for: the spectrum, or the `state` of the catalog's `speech_encoder`."""
     base: str | None = None
     """An earlier `audio_units.safetensors`, whose units keep number and sound; only those beyond are learned."""
     maximum_patches: int = 200_000
-    """Sounds kept for fitting, drawn evenly from the corpus; 200,000 of 80 ms are 4.4 hours and 64 MB."""
+    """Sounds kept for fitting, drawn evenly from the corpus; 200,000 of 80 ms are 4.4 hours, and 64 MB of spectra."""
     seed: int = 0
     """Of the draw and of the first centres."""
 
@@ -61,15 +66,17 @@ class Codebook:
     """Calling it with frames gives the nearest centre of each short sound. It may have no units at all."""
 
     centres: NDArray[np.float32]
-    """Standardised mean log-mel [U,80]."""
+    """Standardised means [U,D]."""
     mean: NDArray[np.float32]
-    """Of the corpus [80]."""
+    """Of the corpus [D]."""
     deviation: NDArray[np.float32]
-    """Of the corpus [80]."""
+    """Of the corpus [D]."""
     frames: int = 8
     """10 ms frames of a unit."""
     run_length: bool = False
     """Equal units in a row become one."""
+    of: Source = "log_mel"
+    """The column of frames that it reads."""
 
     @classmethod
     def empty(cls) -> "Codebook":
@@ -85,11 +92,11 @@ class Codebook:
     def fingerprint(self) -> str:
         """32 hex digits that stand for every value and rule."""
         values = b"".join(array.tobytes() for array in (self.centres, self.mean, self.deviation))
-        return fingerprint(self.frames, self.run_length, hashlib.sha256(values).hexdigest())
+        return fingerprint(self.frames, self.run_length, self.of, hashlib.sha256(values).hexdigest())
 
     def __call__(self, table: pa.Table, /) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The units [k] of a table of frames, and the frames where they begin and end [k+1]."""
-        values = (patch_means(table, self.frames) - self.mean) / self.deviation
+        values = (patch_means(table, self.frames, self.of) - self.mean) / self.deviation
         units = np.argmax(values @ self.centres.T - (self.centres**2).sum(1) / 2, axis=1)
         edges = patch_edges(table.num_rows, self.frames)
         if not self.run_length:
@@ -104,7 +111,7 @@ class Codebook:
         from nymph.tensors import save_tensors
 
         values = {"centres": self.centres, "mean": self.mean, "deviation": self.deviation}
-        rules = {"frames": str(self.frames), "run_length": str(self.run_length)}
+        rules = {"frames": str(self.frames), "run_length": str(self.run_length), "of": self.of}
         save_tensors(path, {name: torch.from_numpy(value) for name, value in values.items()}, rules)
 
     @classmethod
@@ -116,7 +123,12 @@ class Codebook:
         rules = read_metadata(path)
         try:
             arrays = (stored["centres"], stored["mean"], stored["deviation"])
-            return cls(*arrays, int(rules["frames"]), rules["run_length"] == "True")
+            return cls(
+                *arrays,
+                int(rules["frames"]),
+                rules["run_length"] == "True",
+                "state" if rules["of"] == "state" else "log_mel",
+            )
         except (KeyError, ValueError) as error:
             raise NymphError(f"{path}: not a codebook of audio units ({error}); run the tokenizer pipeline") from error
 
@@ -137,7 +149,8 @@ def fit_codebook(tables: Iterable[pa.Table], options: UnitOptions) -> Codebook:
             f"{len(sample)}; add recordings or set units to a smaller number (0 for none)"
         )
     if not known.size:
-        known = replace(known, mean=sample.mean(0), deviation=np.maximum(sample.std(0), 1e-3))
+        spread = np.maximum(sample.std(0), 1e-3)
+        known = replace(known, centres=sample[:0], mean=sample.mean(0), deviation=spread)
     learned = _centres((sample - known.mean) / known.deviation, known.centres, options)
     return replace(known, centres=np.concatenate([known.centres, learned]))
 
@@ -145,16 +158,17 @@ def fit_codebook(tables: Iterable[pa.Table], options: UnitOptions) -> Codebook:
 def _base(options: UnitOptions) -> Codebook:
     """The codebook to go on from, by the rules of `options`."""
     known = Codebook.load(Path(options.base)) if options.base else Codebook.empty()
-    if known.size and (known.frames != options.frames or known.size > options.units):
+    if known.size and ((known.frames, known.of) != (options.frames, options.of) or known.size > options.units):
         raise NymphError(
-            f"{options.base} has {known.size} units of {known.frames * 10} ms, asked for {options.units} of "
-            f"{options.frames * 10} ms: a codebook can grow, but neither shrink nor change its rate"
+            f"{options.base} has {known.size} units of {known.frames * 10} ms of {known.of}, asked for {options.units} "
+            f"of {options.frames * 10} ms of {options.of}: a codebook can grow, but neither shrink nor change its rate "
+            "or what it stands for"
         )
-    return replace(known, frames=options.frames, run_length=options.run_length)
+    return replace(known, frames=options.frames, run_length=options.run_length, of=options.of)
 
 
 def _centres(values: NDArray[np.float32], known: NDArray[np.float32], options: UnitOptions) -> NDArray[np.float32]:
-    """New centres among standardised sounds [k,80], beside those that are known [U,80]."""
+    """New centres among standardised sounds [k,D], beside those that are known [U,D]."""
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import pairwise_distances_argmin_min
 
@@ -166,12 +180,14 @@ def _centres(values: NDArray[np.float32], known: NDArray[np.float32], options: U
 def _reservoir(tables: Iterable[pa.Table], options: UnitOptions) -> NDArray[np.float32]:
     """An even sample of a stream of unknown length (Vitter's algorithm R, a table at a time)."""
     random = np.random.default_rng(options.seed)
-    kept = np.zeros((options.maximum_patches, MEL_BINS), np.float32)
+    kept: list[NDArray[np.float32]] = []
     seen = 0
     for table in tables:
-        for patch in patch_means(table, options.frames):
-            place = seen if seen < len(kept) else int(random.integers(0, seen + 1))
-            if place < len(kept):
-                kept[place] = patch
+        for patch in patch_means(table, options.frames, options.of):
+            place = seen if seen < options.maximum_patches else int(random.integers(0, seen + 1))
+            if place == len(kept):
+                kept.append(patch.copy())
+            elif place < len(kept):
+                kept[place] = patch.copy()
             seen += 1
-    return kept[:seen]
+    return np.stack(kept) if kept else np.zeros((0, MEL_BINS), np.float32)

@@ -6,8 +6,9 @@ from typing import Any
 
 from nymph.files import fingerprint
 from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.pipelines.parquet.sounds import sounds_of
 from nymph.sequences.inspect import first_rows
-from nymph.sequences.preparation import Corpus, FrameFolder
+from nymph.sequences.preparation import Corpus
 from nymph.sequences.report import describe_rows
 from nymph.sequences.splits import SPLITS
 from nymph.sequences.units import Codebook
@@ -24,14 +25,20 @@ DRAWN_ROWS = 16
 
 
 def pack_sequences(
-    utterances: Utterances, frames: StoredItems, tokenizer: Tokenizer, codebook: Codebook, options: ParquetOptions
+    utterances: Utterances,
+    frames: StoredItems,
+    states: StoredItems,
+    tokenizer: Tokenizer,
+    codebook: Codebook,
+    options: ParquetOptions,
 ) -> tuple[Work, Work, Work]:
     """Declare the rows of train, validation and test."""
     chosen = options.model_dump(mode="json", exclude={"workers"})
-    corpora = [utterances.fingerprint, frames.fingerprint]
+    corpora = [utterances.fingerprint, frames.fingerprint, states.fingerprint]
     key = fingerprint(VERSION, corpora, tokenizer.fingerprint, codebook.fingerprint, chosen)
     units = codebook if codebook.size else None
-    corpus = Corpus(utterances, tokenizer, FrameFolder(frames.folder), options, key, units, options.workers)
+    sounds = sounds_of(frames, states, codebook.of if codebook.size else "log_mel")
+    corpus = Corpus(utterances, tokenizer, sounds, options, key, units, options.workers)
     train, validation, test = (
         whole("parquet", fingerprint(key, split), lambda split=split: partial(corpus.write, split))  # type: ignore[misc]
         for split in SPLITS

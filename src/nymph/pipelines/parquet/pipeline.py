@@ -1,4 +1,4 @@
-"""utterances, frames, tokenizer, audio units -> sequences."""
+"""utterances, frames, tokenizer, audio units, states of speech -> sequences."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -13,7 +13,7 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 pack_sequences,
-                inputs=["utterances", "frames", "tokenizer", "audio_codebook", "params:parquet"],
+                inputs=["utterances", "frames", "speech_states", "tokenizer", "audio_codebook", "params:parquet"],
                 outputs=ROWS,
                 name="pack_sequences",
             ),

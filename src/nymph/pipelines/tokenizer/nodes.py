@@ -2,31 +2,40 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from nymph.compute import ComputeOptions, PerItem
 from nymph.files import fingerprint
+from nymph.ingestion.raw import RawFolder
 from nymph.lazy import Lazy
 from nymph.pipelines.parquet.options import ParquetOptions
+from nymph.pipelines.parquet.sounds import sounds_of
 from nymph.pipelines.tokenizer.options import TokenizerParameters, TokenizerStageOptions
 from nymph.sentiment.labels import label_names
-from nymph.sequences.frames import FrameFolder, spoken
+from nymph.sequences.frames import spoken
 from nymph.sequences.splits import plan_splits
 from nymph.sequences.units import Codebook, fit_codebook
-from nymph.stages import Work, whole
+from nymph.stages import Item, Work, whole
 from nymph.stores.items import StoredItems
+from nymph.stores.quarantine import Quarantine
+from nymph.stores.recordings import Recordings
 from nymph.stores.utterances import Utterances
 from nymph.text.fertility import fertility
 from nymph.text.prosody import learn_edges
 from nymph.text.tokenizer import Tokenizer
 from nymph.text.tokenizer import train_tokenizer as train
+from nymph.transcription.states import Encoder, extract_states
 
 VERSION = 3
 """Raised when the same texts and options would give another tokenizer than before."""
-CODEBOOK_VERSION = 1
+CODEBOOK_VERSION = 2
 """Raised when the same frames and options would give other audio units than before."""
+STATES_VERSION = 1
+"""Raised when the same recording and encoder would give other states than before."""
 REPORTED_TEXTS = 20_000
 """Texts that the fertility report looks at: it is made anew by every run."""
 
@@ -49,17 +58,41 @@ def train_tokenizer(utterances: Utterances, parameters: TokenizerParameters) -> 
     return whole("tokenizer", key, lambda: _learn(utterances, options))
 
 
+def encode_speech(
+    raw: RawFolder,
+    recordings: Recordings,
+    speech_encoder: Lazy[Encoder],
+    parameters: TokenizerParameters,
+    compute: ComputeOptions,
+) -> tuple[Work, Quarantine]:
+    """Declare the encoder's states of every recording, where audio units are to stand for them."""
+    chosen = parameters.root.audio_units
+    units = recordings.units("speech") if chosen.units and chosen.of == "state" else {}
+    items = [
+        Item(unit, fingerprint(STATES_VERSION, unit, speech_encoder.identity), source=rows[0]["source"])
+        for unit, rows in units.items()
+    ]
+    one = partial(_encode, raw, speech_encoder)
+    work = Work("speech_states", items, PerItem(one, compute.for_model(speech_encoder.single)))
+    return work, Quarantine(work)
+
+
 def fit_audio_units(
-    utterances: Utterances, frames: StoredItems, parameters: TokenizerParameters, rows: ParquetOptions
+    utterances: Utterances,
+    frames: StoredItems,
+    states: StoredItems,
+    parameters: TokenizerParameters,
+    rows: ParquetOptions,
 ) -> Work:
     """Declare the codebook of audio units, learned from what is said in the training split."""
     chosen = parameters.root.audio_units
-    corpus = [utterances.fingerprint, frames.fingerprint, asdict(rows.split)] if chosen.units else []
+    sounds = [utterances.fingerprint, frames.fingerprint, states.fingerprint]
+    corpus = [*sounds, asdict(rows.split)] if chosen.units else []
     base = Codebook.load(Path(chosen.base)).fingerprint if chosen.base else None
 
     def tables() -> Iterator[pa.Table]:
         train_utterances = plan_splits(utterances, rows.split).select(utterances, "train")
-        return (table for _, table in spoken(train_utterances, FrameFolder(frames.folder)))
+        return (table for _, table in spoken(train_utterances, sounds_of(frames, states, chosen.of)))
 
     return whole(
         "tokenizer",
@@ -74,6 +107,10 @@ def report_fertility(utterances: Utterances, tokenizer: Tokenizer) -> dict[str, 
     peers = [f"{name} {value}" for name, value in report["peers_bytes_per_token"].items() if value is not None]
     beside = f" ({', '.join(peers)})" if peers else ""
     return {**report, "summary": [f"{report['bytes_per_token']} bytes a token{beside}, {tokenizer.size} ids"]}
+
+
+def _encode(raw: RawFolder, encoder: Lazy[Encoder], item: Item) -> pa.RecordBatchReader:
+    return extract_states(raw.path_of(item.source), encoder.get())
 
 
 def _learn(utterances: Utterances, options: TokenizerStageOptions) -> Tokenizer:

@@ -1,9 +1,10 @@
-"""utterances, frames -> tokenizer, audio units."""
+"""utterances, frames, recordings -> tokenizer, audio units."""
 
 from kedro.pipeline import Node, Pipeline
 
 from nymph.pipelines.tokenizer.nodes import (
     check_tokenizer_options,
+    encode_speech,
     fit_audio_units,
     report_fertility,
     train_tokenizer,
@@ -11,7 +12,10 @@ from nymph.pipelines.tokenizer.nodes import (
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Check before anything runs; then byte-level BPE, a codebook of sounds, and how well the vocabulary fits."""
+    """Check before anything runs; then byte-level BPE, a codebook of sounds, and how well the vocabulary fits.
+
+    The encoder is asked only where units are to stand for its states.
+    """
     return Pipeline(
         [
             Node(
@@ -24,8 +28,14 @@ def create_pipeline(**_: object) -> Pipeline:
                 train_tokenizer, inputs=["utterances", "params:tokenizer"], outputs="tokenizer", name="train_tokenizer"
             ),
             Node(
+                encode_speech,
+                inputs=["raw", "recordings", "speech_encoder", "params:tokenizer", "params:compute"],
+                outputs=["speech_states", "speech_states_quarantine"],
+                name="encode_speech",
+            ),
+            Node(
                 fit_audio_units,
-                inputs=["utterances", "frames", "params:tokenizer", "params:parquet"],
+                inputs=["utterances", "frames", "speech_states", "params:tokenizer", "params:parquet"],
                 outputs="audio_codebook",
                 name="fit_audio_units",
             ),
