@@ -55,5 +55,14 @@ def test_what_is_no_object_is_refused(line: bytes) -> None:
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    write_utterances(tmp_path / "u.jsonl", [TEXT, SPEECH])
-    assert list(Utterances(tmp_path / "u.jsonl")) == [TEXT, SPEECH]
+    again = {**SPEECH, "id": "r:1", "index": 1}
+    write_utterances(tmp_path / "u.jsonl", [TEXT, again])
+    assert list(Utterances(tmp_path / "u.jsonl")) == [TEXT, again]
+
+
+@pytest.mark.parametrize("places", [("r:0", "r:0"), ("r:1", "r:0"), ("r:0", "q:0", "r:1")])
+def test_an_utterance_that_comes_twice_is_refused(tmp_path: Path, places: tuple[str, ...]) -> None:
+    lines = [{**TEXT, "id": place, "recording": place[0], "index": int(place[2])} for place in places]
+    write_utterances(tmp_path / "u.jsonl", lines)
+    with pytest.raises(NymphError, match=rf"u\.jsonl:{len(places)}: expected the utterances of a recording together"):
+        list(Utterances(tmp_path / "u.jsonl"))

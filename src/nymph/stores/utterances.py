@@ -6,7 +6,7 @@ absence are in docs/data.md. Fields of one's own are kept, and what is not said 
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -97,9 +97,39 @@ class Utterances:
         return kept_fingerprint(self.filepath)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Each utterance, validated.
+
+        Raises:
+            NymphError: a line is no utterance, or comes again; those of a recording stand together, in their order.
+        """
+        order = _Order()
         with open(self.filepath, "rb") as file:
             for number, line in enumerate(file, 1):
-                yield parse_utterance(line, f"{self.filepath.name}:{number}")
+                where = f"{self.filepath.name}:{number}"
+                found = parse_utterance(line, where)
+                if not order.follows(found["recording"], found["index"]):
+                    raise NymphError(
+                        f"{where}: expected the utterances of a recording together and by rising index, got "
+                        f"{found['id']!r} after another; were files put together that share recordings?"
+                    )
+                yield found
+
+
+@dataclass
+class _Order:
+    """Finds an utterance that comes twice, holding the names of recordings alone."""
+
+    over: set[str] = field(default_factory=set)
+    recording: str | None = None
+    index: int = -1
+
+    def follows(self, recording: str, index: int) -> bool:
+        """Whether this utterance may come after those before it."""
+        if recording != self.recording:
+            self.over.add(self.recording or "")
+            self.recording, self.index = recording, -1
+        before, self.index = self.index, index
+        return recording not in self.over and index > before
 
 
 def parse_utterance(line: bytes, where: str) -> dict[str, Any]:
