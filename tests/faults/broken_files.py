@@ -53,7 +53,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "noise.flac": (_NOISE.bytes(10_000), "not_audio|unsupported_rate"),
     "half_a_header.wav": (wav_header()[:20], "not_audio"),
     "playlist.m3u8": (b"#EXTM3U\n#EXTINF:9,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n", "not_audio"),
-    "packed.wav.gz": (gzip.compress(sound(100)), "not_audio"),
+    "packed.wav.gz": (gzip.compress(sound(100)), "packed"),
     "header_only.wav": (wav_header(claimed=0), "no_samples"),
     "claims.wav": (wav_header(claimed=32_000), "no_samples"),
     "0_hz.wav": (wav_header(rate=0, data=_SOUND), "unsupported_rate"),

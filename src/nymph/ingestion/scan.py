@@ -17,7 +17,7 @@ from nymph.ingestion.jsonl import Line, open_compressed, read_lines
 from nymph.ingestion.messages import FlatMessages, is_flat_message
 from nymph.ingestion.options import IngestionOptions
 from nymph.ingestion.raw import RawFile, RawFolder
-from nymph.ingestion.sidecars import TURNS, read_text, read_transcript, sidecars_of, stem_of, suffix_of
+from nymph.ingestion.sidecars import TURNS, is_packed, read_text, read_transcript, sidecars_of, stem_of, suffix_of
 from nymph.ingestion.units import in_units
 from nymph.stages import Failed, Item, Made, Outcome, Tally, Work, failure_of
 
@@ -96,6 +96,8 @@ class _Context:
             raise IngestionError("no_recording", "expected a recording of the same name beside this transcript")
         if file.path.stat().st_size == 0:
             raise IngestionError("empty", "expected content, got a file of zero bytes")
+        if kind == "audio" and is_packed(file.source):
+            raise IngestionError("packed", "expected a recording as it is, got one packed by gzip or zstd; unpack it")
         if kind == "audio":
             return [self._recording(item, file, beside)]
         if kind == "text":

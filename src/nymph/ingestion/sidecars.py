@@ -35,8 +35,13 @@ def stem_of(source: str) -> str:
     return str(PurePosixPath(_unpacked(source)).with_suffix(""))
 
 
+def is_packed(source: str) -> bool:
+    """Whether a name says that the file is compressed as a whole."""
+    return source.lower().endswith((".gz", ".zst"))
+
+
 def _unpacked(source: str) -> str:
-    return source[: -len(PurePosixPath(source).suffix)] if source.lower().endswith((".gz", ".zst")) else source
+    return source[: -len(PurePosixPath(source).suffix)] if is_packed(source) else source
 
 
 def sidecars_of(files: Sequence[RawFile], recordings: Sequence[RawFile]) -> dict[str, tuple[RawFile, ...]]:
