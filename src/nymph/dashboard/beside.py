@@ -20,7 +20,8 @@ def main(mode: str, project: str, options: str) -> int:
     chosen, ended = DashboardOptions.model_validate_json(options), threading.Event()
 
     def wait_for_the_run() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # sys.stdin's lock would still be held when the interpreter ends
+            pass
         ended.set()
         if mode == "serve":
             os.kill(os.getpid(), signal.SIGTERM)

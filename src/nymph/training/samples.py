@@ -118,7 +118,8 @@ def _text(model: MultimodalModel, specimen: Specimen) -> dict[str, list[int]]:
     words = batch["modality"][0] == Modality.TEXT
     ids = batch["tokens"][0]
     prompt = _part(batch, 0, 0, cut)
-    greedy = SamplingConfig(temperature=0, max_new_tokens=TOKENS)
+    end = (int(ids[-1]),) if batch["modality"][0][-1] == Modality.CONTROL else ()
+    greedy = SamplingConfig(temperature=0, max_new_tokens=TOKENS, stop_tokens=end)
     return {
         "prompt": ids[:cut][words[:cut]].tolist(),
         "generated": generate(model, prompt, greedy)[0].tokens,

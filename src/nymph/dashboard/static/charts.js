@@ -10,6 +10,7 @@ const SECTIONS = [
 ];
 const FRAME_MILLISECONDS = 12;
 const HIDDEN = new Set(["tokens", "seconds"]);
+const ONCE = /^(forecast|prediction)\//; // said once in a run: a chart of one point tells nothing
 const SPLITS = ["train", "validation", "test"];
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [1, 2], [14, 4]];
 const MOST_MARKS = 40;
@@ -83,7 +84,7 @@ export class Charts {
       const ranks = run.series.has("machine/memory_bytes.rank 0");
       for (const [name, series] of run.series) {
         const [group, metric] = split(name);
-        if (HIDDEN.has(metric) || (ranks && name === "train/memory_bytes")) continue;
+        if (HIDDEN.has(metric) || ONCE.test(name) || (ranks && name === "train/memory_bytes")) continue;
         if (!metrics.has(metric)) metrics.set(metric, []);
         metrics.get(metric).push({ run, group, series });
       }
@@ -281,6 +282,7 @@ class Card {
           y: { ...axis, type: "linear", ticks: { ...ticks, padding: 8, maxTicksLimit: 6, callback: (value) => this.format(value) } },
         },
         plugins: {
+          marks: { steps: [] },
           legend: { display: false },
           tooltip: {
             backgroundColor: card, titleColor: soft, bodyColor: text, borderColor: line, borderWidth: 1, padding: 10,

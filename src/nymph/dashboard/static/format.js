@@ -32,7 +32,7 @@ export function duration(seconds) {
 export const moment = (seconds) =>
   new Date(seconds * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
-export const percent = (value) => (value === null || value === undefined ? "–" : `${number(100 * value)} %`);
+export const percent = (value) => (value === null || value === undefined ? "–" : `${new Intl.NumberFormat("en", { maximumFractionDigits: value < 0.1 ? 2 : 1 }).format(100 * value)} %`);
 
 const SHARES = new Set(["data_wait", "use", "accuracy", "mfu"]);
 

@@ -93,15 +93,14 @@ export function showFocus(run, colour, actions) {
 
 function tiles(run) {
   const value = (name) => run.latest[name];
-  const wait = value("train/data_wait");
   return [
     ["Loss", number(value("train/loss"))],
     ["Validation loss", number(value("validation/loss"))],
-    ["Accuracy", value("validation/accuracy") === undefined ? null : `${number(100 * value("validation/accuracy"))}`, "%"],
+    ["Accuracy", percent(value("validation/accuracy"))],
     ["Tokens per second", number(value("train/tokens_per_second"))],
     ["Learning rate", number(value("train/learning_rate"))],
     ["Gradient norm", number(value("train/gradient_norm"))],
-    ["Waiting for data", wait === undefined ? null : percent(wait)],
+    ["Waiting for data", percent(value("train/data_wait"))],
     ["Memory", value("train/memory_bytes") === undefined ? null : bytes(value("train/memory_bytes"))],
   ].filter(([, text]) => text !== null && text !== "–").map(([name, text, unit]) =>
     make("div", { className: "tile", children: [

@@ -71,9 +71,9 @@ function card(event, sample) {
 const labelled = (label, ...children) => make("div", { className: "labelled", children: [make("h3", { textContent: label }), ...children] });
 
 function words(sample) {
-  const line = (label, text) => (text ? [make("dt", { textContent: label }), make("dd", { textContent: text })] : []);
-  return [make("dl", { className: "words", children: [
-    ...line("given", sample.prompt), ...line("generated", sample.generated), ...line("in truth", sample.expected)] })];
+  const line = (label, textContent, className = "") => [make("dt", { textContent: label }), make("dd", { textContent, className })];
+  return [make("dl", { className: "words", children: [...line("given", sample.prompt || "sound alone"),
+    ...line("generated", sample.generated, "generated"), ...line("in truth", sample.expected)] })];
 }
 
 function sound({ recording, mel, address }) {
