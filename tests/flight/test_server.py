@@ -131,6 +131,14 @@ def test_an_upload_past_the_limit_leaves_nothing(tmp_path: Path, serve: Serve) -
     assert list((tmp_path / "in").iterdir()) == []
 
 
+def test_a_message_past_the_limit_is_refused(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "in").mkdir()
+    server = serve({"in": tmp_path / "in"}, writable=["in"], limits=Limits(message_bytes=1000))
+    with pytest.raises(fl.FlightServerError, match="messages of at most 1000 bytes"):
+        put(client_of(server), "in/a.parquet", 5000)
+    assert list((tmp_path / "in").iterdir()) == []
+
+
 def test_streams_past_the_limit_wait_for_a_free_one(tmp_path: Path, serve: Serve) -> None:
     server = serve({"t": shards(tmp_path / "t", 20)}, limits=Limits(streams=1))
     address = f"grpc://127.0.0.1:{server.port}/t"

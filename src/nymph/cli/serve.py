@@ -22,10 +22,14 @@ def serve(metadata: ProjectMetadata, /, env: str | None, host: str | None, port:
     """
     from nymph.cli.serve_options import ServeOptions
     from nymph.flight.auth import load_tokens
+    from nymph.flight.logs import log_json
+    from nymph.flight.metrics import MetricsServer
     from nymph.flight.server import FlightServer
 
     options = load_options(metadata, env, "serve", ServeOptions, host=host, port=port)
     logging.getLogger("nymph.flight").setLevel(logging.INFO)
+    if options.log == "json":
+        log_json()
     server = FlightServer(
         {name: metadata.project_path / folder for name, folder in options.roots.items()},
         options.host,
@@ -41,4 +45,7 @@ def serve(metadata: ProjectMetadata, /, env: str | None, host: str | None, port:
     click.echo(f"Serving {len(tables)} tables at {scheme}://{options.host}:{server.port} (Ctrl-C ends it)")
     for table in tables:
         click.echo(f"  {table}")
+    if options.metrics_port is not None:
+        metrics = MetricsServer(server.snapshot, options.metrics_port)
+        click.echo(f"Metrics at http://127.0.0.1:{metrics.port}/metrics")
     server.serve()

@@ -1,6 +1,7 @@
 """Options of `kedro serve`, apart from the command because they need pyarrow and `--help` does not."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,5 +27,9 @@ class ServeOptions(BaseModel):
     """What one server gives at most."""
     writable: tuple[str, ...] = ()
     """Roots that accept uploads from tokens with the scope `write`."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of 127.0.0.1 that answers GET /metrics in the Prometheus format; null serves no metrics."""
+    log: Literal["text", "json"] = "text"
+    """How the server logs: Kedro's way, or one JSON object a line on stderr."""
     insecure: bool = False
     """Listen beyond this machine without TLS and tokens: only where the network is your own."""

@@ -79,6 +79,10 @@ class Catalogue:
         with open_parquet(shards[0]) as file:
             return file.schema_arrow, -1, -1
 
+    def preparing(self) -> int:
+        """Tables that are being cached or wait for it."""
+        return sum(not future.done() for future in list(self._open.values()))
+
     def hide(self, message: str) -> str:
         """`message` without this machine's paths."""
         for name, path in self._roots.items():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+import pyarrow as pa
 import pyarrow.flight as fl
 
 from nymph.errors import NymphError
@@ -52,12 +53,35 @@ def rpc(scope: str) -> Callable[[Method[P, Result]], Method[P, Result]]:
     return decorate
 
 
-def guarded(server: "FlightServer", items: Iterator[Item], stream: bool = False) -> Iterator[Item]:
-    """`items` with clean errors; a stream of rows also takes a slot, is counted, and ends when the server closes."""
+def guarded(server: "FlightServer", items: Iterator[Item]) -> Iterator[Item]:
+    """`items` with clean errors."""
     try:
-        yield from (_counted(server, items) if stream else items)
+        yield from items
     except Exception as error:
         raise clean(server, error) from None
+
+
+def streamed(
+    server: "FlightServer", batches: Iterator[pa.RecordBatch], table: str, peer: str
+) -> Iterator[pa.RecordBatch]:
+    """`batches` with clean errors; they take one of the server's slots, are counted, logged and ended on closing."""
+    if not server.slots.acquire(blocking=False):
+        server.stats.add("refused")
+        raise fl.FlightUnavailableError(f"all {server.limits.streams} streams are taken", extra_info=BUSY)
+    begin, told = time.monotonic(), {"table": table, "peer": peer, "outcome": "cut", "rows": 0, "bytes": 0}
+    server.stats.add("streams")
+    try:
+        yield from guarded(server, _counted(server, batches, told))
+        told["outcome"] = "ok"
+    except fl.FlightError as error:
+        told |= {"outcome": "error", "error": str(error)}
+        raise
+    finally:
+        server.slots.release()
+        server.stats.add("streams", -1)
+        server.stats.add("streams_ended")
+        told["seconds"] = round(time.monotonic() - begin, 3)
+        log.info("stream of %s ended: %s", table, told["outcome"], extra={"fields": told})
 
 
 def clean(server: "FlightServer", error: Exception) -> fl.FlightError:
@@ -75,19 +99,20 @@ def clean(server: "FlightServer", error: Exception) -> fl.FlightError:
     return refusal(f"internal error {number}; the server's log tells more")
 
 
-def _counted(server: "FlightServer", items: Iterator[Any]) -> Iterator[Any]:
-    if not server.slots.acquire(blocking=False):
-        raise fl.FlightUnavailableError(f"all {server.limits.streams} streams are taken", extra_info=BUSY)
-    server.stats.stream(1)
-    try:
-        for batch in items:
-            if server.closing.is_set():
-                raise fl.FlightUnavailableError("the server is closing", extra_info=BUSY)
-            server.stats.batch(batch.num_rows, batch.nbytes)
-            yield batch
-    finally:
-        server.slots.release()
-        server.stats.stream(-1)
+def _counted(
+    server: "FlightServer", batches: Iterator[pa.RecordBatch], told: dict[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    begin = time.monotonic()
+    for batch in batches:
+        if server.closing.is_set():
+            raise fl.FlightUnavailableError("the server is closing", extra_info=BUSY)
+        made = time.monotonic()
+        server.stats.made(batch.num_rows, batch.nbytes, made - begin)
+        told["rows"] += batch.num_rows
+        told["bytes"] += batch.nbytes
+        yield batch
+        begin = time.monotonic()
+        server.stats.taken(begin - made)
 
 
 def _check_size(limit: int, arguments: tuple[Any, ...]) -> None:

@@ -23,7 +23,7 @@ from nymph.errors import NymphError
 from nymph.flight.auth import Authenticator, Token
 from nymph.flight.catalogue import Catalogue
 from nymph.flight.gather import Arenas
-from nymph.flight.guard import guarded, rpc
+from nymph.flight.guard import guarded, rpc, streamed
 from nymph.flight.mixed import MixedTable
 from nymph.flight.pieces import project
 from nymph.flight.stats import Stats
@@ -45,11 +45,13 @@ class Limits:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     streams: int = 128
-    """Streams at once; one costs a thread and about 8 MiB."""
+    """Streams at once; one costs a thread and about 8 MiB, however slow its reader is."""
     request_bytes: int = 64 * 1024
     """Bytes of a ticket, descriptor or action."""
     upload_bytes: int = 4 * 1024**3
-    """Bytes of one uploaded shard."""
+    """Bytes of one uploaded shard or file."""
+    message_bytes: int = 64 * 1024**2
+    """Bytes of one message of an upload."""
     cache_bytes: int | None = None
     """Bytes of all Arrow caches; the longest unused go first. None is no limit."""
 
@@ -93,7 +95,9 @@ class FlightServer(fl.FlightServerBase):
         self.slots = threading.BoundedSemaphore(self.limits.streams)
         self.closing = threading.Event()
         self._catalogue = Catalogue(_existing(roots), self.limits.cache_bytes)
-        self._uploads = Uploads({name: Path(roots[name]) for name in writable}, self.limits.upload_bytes)
+        self._uploads = Uploads(
+            {name: Path(roots[name]) for name in writable}, self.limits.upload_bytes, self.limits.message_bytes
+        )
         try:
             super().__init__(
                 _location(host, port, tls), middleware={"auth": Authenticator(accepted)}, **_certificates(tls)
@@ -144,7 +148,8 @@ class FlightServer(fl.FlightServerBase):
         tables = [self._catalogue.table(name) for name in wanted.tables]
         table = MixedTable(tables, wanted.weights or [1.0] * len(tables)) if wanted.mixes else tables[0]
         schema = project(table.schema, wanted.columns, wanted.label)
-        return fl.GeneratorStream(schema, guarded(self, table.runs(wanted, Arenas()), stream=True))
+        batches = streamed(self, table.runs(wanted, Arenas()), wanted.label, context.peer())
+        return fl.GeneratorStream(schema, batches)
 
     @rpc("write")
     def do_put(
@@ -155,7 +160,8 @@ class FlightServer(fl.FlightServerBase):
         writer: fl.FlightMetadataWriter,
     ) -> None:
         """Write a shard: the descriptor's path is root, folders and `name.parquet`; visible whole or not at all."""
-        self._uploads.write(_table_name(descriptor), reader, context.is_cancelled)
+        size = self._uploads.write(_table_name(descriptor), reader, context.is_cancelled)
+        self.stats.add("upload_bytes", size)
 
     @rpc("read")
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
@@ -204,9 +210,13 @@ class FlightServer(fl.FlightServerBase):
         thread.join(deadline)
         return not thread.is_alive()
 
+    def snapshot(self) -> dict[str, Any]:
+        """What the stats action and the metrics page tell."""
+        return self.stats.snapshot() | {"preparing": self._catalogue.preparing()}
+
     def _act(self, action: str) -> dict[str, Any]:
         if action == "stats":
-            return self.stats.snapshot()
+            return self.snapshot()
         tables = self.refresh() if action == "refresh" else self._catalogue.names()
         return {"status": "closing" if self.closing.is_set() else "serving", "tables": tables}
 

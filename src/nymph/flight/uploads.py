@@ -19,52 +19,67 @@ _DEPTH = 8
 
 
 class Uploads:
-    """Writes shards under `roots`; nothing outside them, no links followed, `limit` bytes each at most."""
+    """Writes shards under `roots`; nothing outside them, no links followed.
 
-    def __init__(self, roots: Mapping[str, Path], limit: int) -> None:
-        self._roots, self._limit = {name: path.resolve() for name, path in roots.items()}, limit
+    A shard has at most `limit` bytes, one message of it `message` bytes.
+    """
 
-    def write(self, name: str, reader: fl.MetadataRecordBatchReader, cut: Callable[[], bool]) -> None:
-        """Write the batches of `reader` as the shard `root/folders/name.parquet`, replacing one of that name.
+    def __init__(self, roots: Mapping[str, Path], limit: int, message: int) -> None:
+        self._roots = {name: path.resolve() for name, path in roots.items()}
+        self._limit, self._message = limit, message
+
+    def write(self, name: str, reader: fl.MetadataRecordBatchReader, cut: Callable[[], bool]) -> int:
+        """Write `reader` as the shard `root/folders/name.parquet`, replacing one of that name; its bytes.
 
         `cut` says whether the sender is gone: to Arrow, a sender that died looks like one that is done.
         NymphError for a name that is not allowed, a schema unlike the table's, too many bytes, a full disk.
         """
-        path = self._path(name)
+        path = shard_path(self._roots, name)
         _same_schema(path, reader.schema)
         try:
             with atomic_file(path) as file, pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
-                self._copy(reader, writer)
+                size = self._copy(reader, writer)
                 if cut():
                     raise NymphError(f"the sender of {name!r} went away: it was not written")
+            return size
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
                 raise NymphError(f"the disk is full: {name!r} was not written; make room and send it again") from None
             raise NymphError(f"{name!r} was not written: {reason(error)}") from None
 
-    def _copy(self, reader: fl.MetadataRecordBatchReader, writer: pq.ParquetWriter) -> None:
+    def _copy(self, reader: fl.MetadataRecordBatchReader, writer: pq.ParquetWriter) -> int:
         size = 0
         for chunk in reader:
             batch = chunk.data
             batch.validate(full=True)
             size += batch.nbytes
+            if batch.nbytes > self._message:
+                raise NymphError(f"expected messages of at most {self._message} bytes; send smaller batches")
             if size > self._limit:
                 raise NymphError(f"expected an upload of at most {self._limit} bytes; send smaller shards")
             writer.write_batch(batch)
+        return size
 
-    def _path(self, name: str) -> Path:
-        root, *parts = name.split("/")
-        if root not in self._roots:
-            raise NymphError(f"uploads to {root[:80]!r} are not allowed; allowed are {sorted(self._roots)}")
-        good = 0 < len(parts) <= _DEPTH and all(_PART.fullmatch(part) for part in parts)
-        if not good or not parts[-1].endswith(".parquet"):
-            raise NymphError(
-                f"expected root/folder/name.parquet of letters, digits, '.', '_' and '-', got {name[:80]!r}"
-            )
-        path = self._roots[root].joinpath(*parts)
-        if path.parent.resolve() != path.parent:
-            raise NymphError(f"{name[:80]!r} leads through a link")
-        return path
+
+def allowed_path(roots: Mapping[str, Path], name: str) -> Path:
+    """Where `root/folders/file` lies; NymphError for any name that could lead out of the root."""
+    root, *parts = name.split("/")
+    if root not in roots:
+        raise NymphError(f"uploads to {root[:80]!r} are not allowed; allowed are {sorted(roots)}")
+    if not (0 < len(parts) <= _DEPTH and all(_PART.fullmatch(part) for part in parts)):
+        raise NymphError(f"expected root/folder/name of letters, digits, '.', '_' and '-', got {name[:80]!r}")
+    path = roots[root].joinpath(*parts)
+    if path.parent.resolve() != path.parent:
+        raise NymphError(f"{name[:80]!r} leads through a link")
+    return path
+
+
+def shard_path(roots: Mapping[str, Path], name: str) -> Path:
+    """The same for a shard."""
+    path = allowed_path(roots, name)
+    if path.suffix != ".parquet":
+        raise NymphError(f"expected the name of a shard to end in .parquet, got {name[:80]!r}")
+    return path
 
 
 def _same_schema(path: Path, schema: pa.Schema) -> None:
