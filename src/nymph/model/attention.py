@@ -18,6 +18,7 @@ from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.kernels import attend
 from nymph.model.layers import RMSNorm
+from nymph.model.packed import Linear
 from nymph.model.packing import Layout
 from nymph.model.ring import Ring, RingLatentAttention, windowed_halo
 from nymph.model.rope import Rotation, turn
@@ -49,13 +50,13 @@ class LatentAttention(nn.Module):
         self.scale = config.head_width**-0.5
         queries = options.heads * config.head_width
         if options.query_latent:
-            self.query_down = nn.Linear(config.width, options.query_latent, bias=False)
+            self.query_down = Linear(config.width, options.query_latent)
             self.query_norm = RMSNorm(options.query_latent, eps=config.norm_epsilon)
-        self.query = nn.Linear(options.query_latent or config.width, queries, bias=False)
-        self.latent_down = nn.Linear(config.width, self.latent + self.rope, bias=False)
+        self.query = Linear(options.query_latent or config.width, queries)
+        self.latent_down = Linear(config.width, self.latent + self.rope)
         self.latent_norm = RMSNorm(self.latent, eps=config.norm_epsilon)
-        self.latent_up = nn.Linear(self.latent, self.heads * (self.nope + self.value), bias=False)
-        self.output = nn.Linear(self.heads * self.value, config.width, bias=False)
+        self.latent_up = Linear(self.latent, self.heads * (self.nope + self.value))
+        self.output = Linear(self.heads * self.value, config.width)
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
@@ -119,8 +120,8 @@ class GroupedAttention(nn.Module):
         self.layer, self.window, self.heads = layer, config.window_of(layer), options.heads
         self.groups = options.key_value_heads or options.heads
         self.scale = config.head_width**-0.5
-        self.query_key_value = nn.Linear(config.width, (self.heads + 2 * self.groups) * config.head_width, bias=False)
-        self.output = nn.Linear(self.heads * config.head_width, config.width, bias=False)
+        self.query_key_value = Linear(config.width, (self.heads + 2 * self.groups) * config.head_width)
+        self.output = Linear(self.heads * config.head_width, config.width)
         if options.query_key_norm:
             self.query_norm = RMSNorm(config.head_width, eps=config.norm_epsilon)
             self.key_norm = RMSNorm(config.head_width, eps=config.norm_epsilon)
@@ -130,10 +131,11 @@ class GroupedAttention(nn.Module):
         if place.ring:
             raise NymphError("context parallelism passes latents: it needs attention type 'mla', got 'gqa' or 'mha'")
         heads = self.query_key_value(x).unflatten(-1, (self.heads + 2 * self.groups, -1))
-        query, key, value = heads.split((self.heads, self.groups, self.groups), dim=2)
+        turned, value = heads.split((self.heads + self.groups, self.groups), dim=2)
         if hasattr(self, "query_norm"):
-            query, key = self.query_norm(query), self.key_norm(key)
-        query, key = turn(query, place.rotation), turn(key, place.rotation)
+            query, key = turned.split((self.heads, self.groups), dim=2)
+            turned = torch.cat((self.query_norm(query), self.key_norm(key)), dim=2)
+        query, key = turn(turned, place.rotation).split((self.heads, self.groups), dim=2)
         if place.layout is None:
             return self._step(query, (key, value), place)
         if place.cache:

@@ -42,10 +42,9 @@ class LayerCache:
 
     def append(self, features: tuple[Tensor, ...], positions: Tensor) -> None:
         """Store one position a row: features [B, 1, ...] at positions [B, 1], each row's next."""
-        slot = positions[:, 0] % self.slots
-        at: tuple[Any, Any] = (torch.arange(len(positions), device=positions.device), slot)
-        if self.aligned:
-            at = (slice(None), self.length % self.slots)
+        at: tuple[Any, Any] = (slice(None), self.length % self.slots)
+        if not self.aligned:
+            at = (torch.arange(len(positions), device=positions.device), positions[:, 0] % self.slots)
         for buffer, values in zip(self.buffers, features, strict=True):
             buffer[at] = values[:, 0].to(buffer.dtype)
         self.positions[at] = positions[:, 0]

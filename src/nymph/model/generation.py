@@ -15,6 +15,7 @@ from torch import Tensor
 from nymph.errors import NymphError
 from nymph.model.cache import Cache
 from nymph.model.multimodal import Batch, MultimodalModel
+from nymph.model.packed import pack, packed_linears, product
 from nymph.model.sampling import Sampler, SamplingConfig
 
 
@@ -84,7 +85,8 @@ def stream(
     was_training = model.training
     model.eval()
     try:
-        yield from _steps(model, batch, lengths, options, audio_token)
+        with packed_linears(model, rows=len(lengths)):
+            yield from _steps(model, batch, lengths, options, audio_token)
     finally:
         model.train(was_training)
 
@@ -98,12 +100,13 @@ def _steps(
     ended = torch.zeros(len(lengths), dtype=torch.bool)
     stops = torch.tensor(options.stop_tokens, dtype=torch.long)
     held = _held(batch, lengths)
+    head = pack(model.head, rows=len(lengths))
     with torch.inference_mode():
         rows = torch.arange(len(lengths), device=lengths.device)
         hidden = model(batch, cache=cache)[rows, lengths - 1]
     for offset in range(options.max_new_tokens):
         with torch.inference_mode():
-            tokens = sampler(model.logits(hidden))
+            tokens = sampler(product(hidden, model.head, head))
             patches = model.next_audio_head(hidden)
         speaking = [r for r in range(len(tokens)) if not ended[r] and tokens[r] == audio_token]
         yield Step(

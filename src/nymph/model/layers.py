@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nymph.model.config import ModelConfig
+from nymph.model.packed import Linear
 
 
 class RMSNorm(nn.RMSNorm):
@@ -23,8 +24,8 @@ class SwiGLU(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         hidden = config.feed_forward_width
-        self.gate_up = nn.Linear(config.width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, config.width, bias=False)
+        self.gate_up = Linear(config.width, 2 * hidden)
+        self.down = Linear(hidden, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
