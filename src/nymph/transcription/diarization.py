@@ -43,10 +43,14 @@ def load_pyannote(model: str, device: str) -> Any:
 
             return DiarizationPipeline(model_name=model, token=token, device=device)
     except Exception as error:  # hub, network, licence and format errors have no common class
+        remedy = "Name the folder of a whole pyannote pipeline" if os.path.isdir(model) else _licence(model, token)
         raise NymphError(
-            f"expected the diarization model {model!r}, got {type(error).__name__}. Accept its licence at "
-            f"https://hf.co/{model}, set HF_TOKEN (now {'set' if token else 'not set'}), or use speakers: voices"
+            f"expected the diarization model {model!r}, got {type(error).__name__}. {remedy}, or use speakers: voices"
         ) from error
+
+
+def _licence(model: str, token: str | None) -> str:
+    return f"Accept its licence at https://hf.co/{model}, set HF_TOKEN (now {'set' if token else 'not set'})"
 
 
 @dataclass
@@ -63,7 +67,8 @@ class PyannoteDiarizer:
         names: dict[str, str] = {}
         for label, vector in (vectors or {}).items():
             heard = float(seconds.get(label, 0.0))
-            names[label] = self.registry.identify(np.asarray(vector, np.float32), heard, names.values())
+            voice = np.nan_to_num(np.asarray(vector, np.float32))  # who is never heard alone has none: somebody new
+            names[label] = self.registry.identify(voice, heard, names.values())
         spans = [(turn.start, turn.end, names.get(turn.speaker, turn.speaker)) for turn in turns.itertuples()]
         return [part for said in utterances for part in _by_speaker(said, spans)]
 
