@@ -28,6 +28,7 @@ from nymph.pipelines.sentiment.options import SentimentParameters
 from nymph.pipelines.tokenizer.options import TokenizerStageOptions
 from nymph.pipelines.training.options import TrainingOptions
 from nymph.sequences.tasks import Task
+from nymph.sweeps.options import Interval, SweepOptions
 from nymph.training.job import Job
 from nymph.transcription.config import TranscriptionConfig
 
@@ -44,6 +45,8 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "params:parquet.mix.tasks.NAME": ("One task: conditions -> targets.", Task),
     "params:training": ("`conf/<env>/parameters/training.yml`", TrainingOptions),
     "params:training.architecture": ("Fields that differ from the preset; the defaults are tiny's.", ModelConfig),
+    "params:sweep": ("`conf/<env>/parameters/sweep.yml`, of `kedro sweep`", SweepOptions),
+    "params:sweep.space.NAME": ("An interval, for Optuna.", Interval),
     "params:evaluation": ("`conf/<env>/parameters/evaluation.yml`", EvaluationOptions),
     "mlflow.yml": ("Experiment tracking.", MlflowOptions),
     "serve.yml": ("The Flight server.", ServeOptions),

@@ -23,6 +23,7 @@ class Shelf:
         self.calls = 0
         self.steps: list[tuple[str, int]] = []
         self.status = "RUNNING"
+        self.parents: dict[str, str | None] = {}
 
     def __call__(self, tracking_uri: str) -> "Shelf":
         return self
@@ -36,8 +37,9 @@ class Shelf:
             raise ConnectionError("answer lost")
         return done
 
-    def begin(self, start: Start) -> str:
-        return str(self._work(lambda: "run-1"))
+    def begin(self, start: Start, parent: str | None = None) -> str:
+        self.parents[start.run] = parent
+        return str(self._work(lambda: f"run-{len(self.parents)}"))
 
     def describe(self, run_id: str, start: Start) -> None:
         self._work(lambda: None)
@@ -156,3 +158,25 @@ def test_a_killed_run_is_closed_by_whoever_comes_next(shelf: Shelf, begin: Begin
     write_steps(runs, 1, 2)
     assert follower.replay(runs) == {"kedro-run": True}
     assert shelf.status == "KILLED"
+
+
+def test_the_trials_of_a_sweep_are_nested_in_it_and_have_only_their_own_steps(
+    runs: Path, begin: Begin, shelf: Shelf
+) -> None:
+    sweep = begin("sweep", logs=["sweep"])
+    for name in ("a", "b"):
+        trial = begin(f"sweep.{name}", logs=[name], parent="sweep")
+        write_steps(runs, 1, 2, run=name)
+        trial.end(End("FINISHED"))
+    sweep.end(End("FINISHED"))
+    assert follower.follow(sweep.folder)
+    assert shelf.parents == {"sweep": None, "sweep.a": "run-1", "sweep.b": "run-1"}
+    assert shelf.steps == [("", 1), ("", 2)] * 2
+
+
+def test_a_sweep_that_goes_on_is_the_same_run(begin: Begin, shelf: Shelf) -> None:
+    for _ in range(2):
+        sweep = begin("sweep", logs=["sweep"])
+        sweep.end(End("FINISHED"))
+        assert follower.follow(sweep.folder)
+    assert sweep.sent.run_id == "run-1"

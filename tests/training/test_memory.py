@@ -65,3 +65,38 @@ def test_another_runtime_error_is_not_taken_for_it(make_job: JobMaker, monkeypat
     monkeypatch.setattr(step, "compute", broken)
     with pytest.raises(RuntimeError, match="unexpected pos"):
         train(make_job())
+
+
+def test_the_largest_batch_is_tried_before_the_first_step(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, tight = make_job("plain", batch_rows=8), make_job("tight", batch_rows=8, preflight="always")
+    train(plain)
+    compute = step.compute
+
+    def limited(model: Any, batch: Any, *rest: Any) -> Any:
+        if len(batch["tokens"]) > 4 and len(batch["audio"]) > 100:  # only where every position is sound
+            raise torch.OutOfMemoryError("tried to allocate 1 EiB")
+        return compute(model, batch, *rest)
+
+    monkeypatch.setattr(step, "compute", limited)
+    assert train(tight).status == "finished"
+    kinds = [event["kind"] for event in read_events(Path(tight.run_directory) / EVENTS)]
+    assert kinds.index("alert") < kinds.index("step")
+    (alert,) = events(tight, "alert")
+    assert alert["message"] == "8 rows at once do not fit: 2 micro-batches a step from here on"
+
+
+def test_a_preflight_that_fits_changes_nothing(make_job: JobMaker) -> None:
+    first, second = make_job("first"), make_job("second", preflight="always")
+    train(first), train(second)
+    losses = [[event["loss"] for event in events(job, "step")] for job in (first, second)]
+    assert losses[0] == losses[1]
+
+
+def test_a_row_that_does_not_fit_is_said_before_the_first_step(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_device(monkeypatch, rows=0)
+    job = make_job(preflight="always", evaluation_every=0, validation_rows=None)
+    with pytest.raises(NymphError, match="one row does not fit the memory"):
+        train(job)
+    assert events(job, "step") == []

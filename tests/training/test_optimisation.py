@@ -42,6 +42,13 @@ def test_patterns_freeze_and_slow_down() -> None:
     assert moved == {"0.weight", "0.bias", "2.weight", "2.bias"}
 
 
+def test_a_module_is_frozen_by_its_name() -> None:
+    net = model()
+    build_optimizer(net, Optimiser(freeze_modules=("1", "2.bias")))
+    frozen = {name for name, parameter in net.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"1.weight", "1.bias", "2.bias"}
+
+
 def test_a_pattern_that_fits_nothing_is_refused() -> None:
     with pytest.raises(NymphError, match=r"'0\.wieght' fits no parameter; did you mean '0\.weight'"):
         build_optimizer(model(), Optimiser(freeze_modules=("0.wieght",)))

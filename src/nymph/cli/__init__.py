@@ -14,8 +14,10 @@ COMMANDS = {
     "generate": "nymph.cli.generate.generate",
     "inspect": "nymph.cli.inspect.inspect",
     "mlflow": "nymph.cli.mlflow.mlflow",
+    "model": "nymph.cli.model.model",
     "plan": "nymph.cli.plan.plan",
     "prune": "nymph.cli.prune.prune",
+    "sweep": "nymph.cli.sweep.sweep",
     "validate": "nymph.cli.validate.validate",
 }
 

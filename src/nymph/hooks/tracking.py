@@ -80,12 +80,7 @@ class TrackingHook:
             earlier.ended()  # a run that was killed must not be taken to have written what this one will write
         self._journal = Journal.create(runs, self._describe(run_params, pipeline, catalog, runs))
         _warn_if_unreachable(self._journal.start.tracking_uri)
-        command = [sys.executable, "-m", "nymph.tracking", "follow", str(self._journal.folder)]
-        # A session of its own: Ctrl-C in the terminal must stop the run, not the process that reports it.
-        with open(self._journal.folder / "follower.log", "ab") as log:
-            self._follower = subprocess.Popen(
-                command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self._follower = start_follower(self._journal)
         atexit.register(self._close, "KILLED", "interrupted")
         _exit_on_sigterm()
 
@@ -106,14 +101,7 @@ class TrackingHook:
         self._journal = self._follower = None
         atexit.unregister(self._close)
         journal.end(End(status, reason, _reports(self._project / self._options.reports, journal.start.time)))
-        if not _completes(follower, self._options.wait_seconds):
-            _logger.warning(
-                "MLflow at %s does not have all of this run yet (%s). Nothing is lost: the next run sends the rest, or "
-                "`python -m nymph.tracking replay %s` does.",
-                journal.start.tracking_uri,
-                journal.sent.error or "it is still being sent",
-                journal.runs_directory,
-            )
+        wait_for_follower(journal, follower, self._options.wait_seconds)
 
     def _describe(self, run: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol, runs: Path) -> Start:
         run_id = str(run["run_id"])
@@ -123,10 +111,30 @@ class TrackingHook:
             tracking_uri=absolute_uri(self._options.tracking_uri, self._project),
             name=f"{self._env or 'base'} {run_id[:19]}",
             params=_parameters(pipeline, catalog),
-            tags=_tags(self._project, self._env, run_id),
+            tags=run_tags(self._project, self._env, run_id),
             inputs=_fingerprints(pipeline, catalog),
             system_metrics=self._options.system_metrics,
             offsets=log_sizes(runs),
+        )
+
+
+def start_follower(journal: Journal) -> "subprocess.Popen[bytes]":
+    """The process that tells MLflow what a journal and its event logs say."""
+    command = [sys.executable, "-m", "nymph.tracking", "follow", str(journal.folder)]
+    # A session of its own: Ctrl-C in the terminal must stop the run, not the process that reports it.
+    with open(journal.folder / "follower.log", "ab") as log:
+        return subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def wait_for_follower(journal: Journal, follower: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait until MLflow has all of a run that has ended, and say so where it takes longer than `seconds`."""
+    if not _completes(follower, seconds):
+        _logger.warning(
+            "MLflow at %s does not have all of this run yet (%s). Nothing is lost: the next run sends the rest, or "
+            "`python -m nymph.tracking replay %s` does.",
+            journal.start.tracking_uri,
+            journal.sent.error or "it is still being sent",
+            journal.runs_directory,
         )
 
 
@@ -190,7 +198,8 @@ def _fingerprints(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str
     return found
 
 
-def _tags(project: Path, env: str | None, run_id: str) -> dict[str, str]:
+def run_tags(project: Path, env: str | None, run_id: str) -> dict[str, str]:
+    """Where, by whom and from which commit a run was started."""
     tags = {
         "kedro.run_id": run_id,
         "kedro.env": env or "base",

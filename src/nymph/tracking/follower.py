@@ -88,6 +88,8 @@ class Replay:
         """Send everything there is; a failure is remembered in the journal, and what was sent stays sent."""
         try:
             self._send_all(end)
+            if self._start.is_sweep:
+                self._send_trials()
         except Exception as error:  # whatever MLflow, its HTTP client or its database raises: try again later
             self._sent.error = f"{type(error).__name__}: {error}"[:500]
             _logger.warning("MLflow at %s: %s", self._start.tracking_uri, self._sent.error)
@@ -97,7 +99,7 @@ class Replay:
 
     def _send_all(self, end: End | None) -> None:
         self._store = self._store or Store(self._start.tracking_uri)
-        self._sent.run_id = self._sent.run_id or self._store.begin(self._start)
+        self._sent.run_id = self._sent.run_id or self._store.begin(self._start, self._parent())
         if not self._sent.described:
             self._store.describe(self._sent.run_id, self._start)
             self._sent.described = True
@@ -111,11 +113,26 @@ class Replay:
             self._sent.done = True
         self._journal.acknowledge(self._sent)
 
+    def _parent(self) -> str | None:
+        """The MLflow run this one is nested in, None where it stands alone."""
+        if self._start.parent is None:
+            return None
+        if run_id := Journal(self._journal.folder.with_name(self._start.parent)).sent.run_id:
+            return run_id
+        raise RuntimeError(f"the sweep {self._start.parent!r} is not in MLflow yet")
+
+    def _send_trials(self) -> None:
+        """Those of this sweep that have ended since."""
+        for journal in journals(self._journal.runs_directory):
+            if not journal.sent.done and journal.start.parent == self._journal.folder.name:
+                _settle(journal)
+
     def _readers_of_grown_logs(self, sizes: dict[str, int]) -> dict[str, EventReader]:
         """The logs this run has written to, and its own system samples under the name ""."""
         runs, before = self._journal.runs_directory, self._start.offsets
         for log, size in sizes.items():
-            if log not in self._readers and size != before.get(log):
+            mine = self._start.logs is None or log in self._start.logs
+            if mine and log not in self._readers and size != before.get(log):
                 self._readers[log] = self._reader(runs / log / EVENTS, log)
         return self._readers
 

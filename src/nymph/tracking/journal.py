@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,19 @@ class Start:
     system_metrics: bool = True
     offsets: dict[str, int] = field(default_factory=dict)
     """Bytes already in each event log when the run began: these belong to earlier runs."""
+    logs: list[str] | None = None
+    """The event logs of this run alone; None is every log that grows meanwhile."""
+    parent: str | None = None
+    """Folder of the journal of the sweep this run is a trial of."""
     time: float = field(default_factory=time.time)
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     pid_created: float = field(default_factory=lambda: psutil.Process().create_time())
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether trials may be nested in this run."""
+        return self.logs is not None and self.parent is None
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,12 @@ class Journal:
 
     @classmethod
     def create(cls, runs_directory: Path, start: Start) -> "Journal":
-        """Begin the journal of a run; from now on a follower can serve it."""
+        """Begin the journal of a run, or go on with it; from now on a follower can serve it."""
         name = re.sub(r"[^\w.-]+", "-", start.run) or "run"
         journal = cls(runs_directory / FOLDER / name)
+        (journal.folder / "end.json").unlink(missing_ok=True)
+        if (sent := journal.sent).done:
+            journal.acknowledge(replace(sent, done=False))
         write_json(journal.folder / "start.json", asdict(start))
         return journal
 

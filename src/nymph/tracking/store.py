@@ -51,13 +51,13 @@ class Store:
         mlflow.set_tracking_uri(tracking_uri)
         self._client = mlflow.MlflowClient(tracking_uri)
 
-    def begin(self, start: Start) -> str:
-        """The id of this Kedro run's MLflow run, made if need be."""
+    def begin(self, start: Start, parent: str | None = None) -> str:
+        """The id of this Kedro run's MLflow run, made if need be, nested in run `parent`."""
         experiment = self._experiment(start.experiment)
         found = self._client.search_runs([experiment], f"tags.`{_RUN_TAG}` = '{start.run}'", max_results=1)
         if found:
             return str(found[0].info.run_id)
-        tags = {_RUN_TAG: start.run}
+        tags = {_RUN_TAG: start.run} | ({"mlflow.parentRunId": parent} if parent else {})
         run = self._client.create_run(experiment, int(start.time * 1000), tags, start.name)
         return str(run.info.run_id)
 
