@@ -38,6 +38,7 @@ def serve(metadata: ProjectMetadata, /, env: str | None, host: str | None, port:
         tls=options.tls,
         limits=options.limits,
         writable=options.writable,
+        backups={name: metadata.project_path / folder for name, folder in options.backups.items()},
         insecure=options.insecure,
     )
     scheme = "grpc+tls" if options.tls else "grpc"

@@ -27,6 +27,8 @@ class ServeOptions(BaseModel):
     """What one server gives at most."""
     writable: tuple[str, ...] = ()
     """Roots that accept uploads from tokens with the scope `write`."""
+    backups: dict[str, Path] = Field(default_factory=dict)
+    """Name -> folder (relative to the project) that keeps folders of files, such as checkpoints, that trainers send."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of 127.0.0.1 that answers GET /metrics in the Prometheus format; null serves no metrics."""
     log: Literal["text", "json"] = "text"

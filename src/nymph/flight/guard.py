@@ -30,15 +30,16 @@ Item = TypeVar("Item")
 Method = Callable[Concatenate["FlightServer", fl.ServerCallContext, P], Result]
 
 
-def rpc(scope: str) -> Callable[[Method[P, Result]], Method[P, Result]]:
-    """Guard a call that needs `scope`."""
+def rpc(scope: str | None) -> Callable[[Method[P, Result]], Method[P, Result]]:
+    """Guard a call that needs `scope`; None where the call itself says which."""
 
     def decorate(method: Method[P, Result]) -> Method[P, Result]:
         @wraps(method)
         def call(server: "FlightServer", context: fl.ServerCallContext, /, *args: P.args, **kwargs: P.kwargs) -> Result:
             begin, outcome = time.monotonic(), "error"
             try:
-                server.require(context, scope)
+                if scope is not None:
+                    server.require(context, scope)
                 _check_size(server.limits.request_bytes, args)
                 result = method(server, context, *args, **kwargs)
                 outcome = "ok"

@@ -21,6 +21,7 @@ import pyarrow.flight as fl
 
 from nymph.errors import NymphError
 from nymph.flight.auth import Authenticator, Token
+from nymph.flight.backups import SCHEMA, Backups, FileRequest
 from nymph.flight.catalogue import Catalogue
 from nymph.flight.gather import Arenas
 from nymph.flight.guard import guarded, rpc, streamed
@@ -35,7 +36,15 @@ log = logging.getLogger(__name__)
 
 _ENDPOINT_BYTES = 256 * 1024 * 1024
 _MAX_ENDPOINTS = 64
-_ACTIONS = {"health": "read", "stats": "read", "refresh": "admin"}
+_ACTIONS = {
+    "health": ("read", "status and tables"),
+    "stats": ("read", "counters"),
+    "refresh": ("admin", "look for new and replaced tables"),
+    "backups": ("read", "names of the complete backups"),
+    "backup_files": ("read", "files of the complete backup `backup`"),
+    "backup": ("write", "what is missing of `backup` with the files {name: {size, sha256}}; nothing: it is complete"),
+}
+"""Scope and meaning; arguments and answers are JSON objects."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,9 @@ class FlightServer(fl.FlightServerBase):
     """Serves every Parquet table under `roots` (name -> folder); it listens as soon as it is made.
 
     Port 0 takes a free one, see `port`. `token` grants everything, `tokens` what each of them says; with neither,
-    everyone who reaches the port may read. Uploads go to the roots named in `writable`. NymphError where the port is
-    taken, or where it would listen beyond this machine without TLS and a token and `insecure` is not set.
+    everyone who reaches the port may do everything. Uploads go to the roots named in `writable`, backups to the folders
+    of `backups`. NymphError where the port is taken, or where it would listen beyond this machine without TLS and a
+    token and `insecure` is not set.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class FlightServer(fl.FlightServerBase):
         tls: Tls | None = None,
         limits: Limits | None = None,
         writable: Sequence[str] = (),
+        backups: Mapping[str, Path] | None = None,
         insecure: bool = False,
     ) -> None:
         accepted = [*tokens, *([Token.of(token)] if token is not None else [])]
@@ -98,6 +109,7 @@ class FlightServer(fl.FlightServerBase):
         self._uploads = Uploads(
             {name: Path(roots[name]) for name in writable}, self.limits.upload_bytes, self.limits.message_bytes
         )
+        self._backups = Backups(backups or {}, self.limits.upload_bytes, self.limits.message_bytes)
         try:
             super().__init__(
                 _location(host, port, tls), middleware={"auth": Authenticator(accepted)}, **_certificates(tls)
@@ -143,7 +155,10 @@ class FlightServer(fl.FlightServerBase):
 
     @rpc("read")
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
-        """The rows of a ticket (`nymph.flight.tickets`)."""
+        """The rows of a ticket (`nymph.flight.tickets`), or a file of a backup."""
+        if request := FileRequest.decode(ticket.ticket):
+            blocks = self._backups.send(request)
+            return fl.GeneratorStream(SCHEMA, streamed(self, blocks, request.backup, context.peer()))
         wanted = Ticket.decode(ticket.ticket)
         tables = [self._catalogue.table(name) for name in wanted.tables]
         table = MixedTable(tables, wanted.weights or [1.0] * len(tables)) if wanted.mixes else tables[0]
@@ -159,26 +174,28 @@ class FlightServer(fl.FlightServerBase):
         reader: fl.MetadataRecordBatchReader,
         writer: fl.FlightMetadataWriter,
     ) -> None:
-        """Write a shard: the descriptor's path is root, folders and `name.parquet`; visible whole or not at all."""
-        size = self._uploads.write(_table_name(descriptor), reader, context.is_cancelled)
+        """Write a shard: the descriptor's path is root, folders and `name.parquet`; visible whole or not at all.
+
+        Where its command is a `FileRequest`, a file of a backup is received.
+        """
+        if request := FileRequest.decode(descriptor.command):
+            size = self._backups.receive(request, reader)
+        else:
+            size = self._uploads.write(_table_name(descriptor), reader, context.is_cancelled)
         self.stats.add("upload_bytes", size)
 
     @rpc("read")
     def list_actions(self, context: fl.ServerCallContext) -> list[tuple[str, str]]:
         """What `do_action` knows."""
-        return [
-            ("health", "status and tables as JSON"),
-            ("stats", "counters as JSON"),
-            ("refresh", "look for new and replaced tables"),
-        ]
+        return [(name, meaning) for name, (_, meaning) in _ACTIONS.items()]
 
-    @rpc("read")
+    @rpc(None)
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> list[bytes]:
         """One JSON object."""
         if action.type not in _ACTIONS:
             raise NymphError(f"unknown action {action.type[:80]!r}: expected one of {', '.join(_ACTIONS)}")
-        self.require(context, _ACTIONS[action.type])
-        return [json.dumps(self._act(action.type)).encode()]
+        self.require(context, _ACTIONS[action.type][0])
+        return [json.dumps(self._act(action.type, _arguments(action))).encode()]
 
     def require(self, context: fl.ServerCallContext, scope: str) -> None:
         """FlightUnauthorizedError where the caller's token does not have `scope`."""
@@ -214,11 +231,23 @@ class FlightServer(fl.FlightServerBase):
         """What the stats action and the metrics page tell."""
         return self.stats.snapshot() | {"preparing": self._catalogue.preparing()}
 
-    def _act(self, action: str) -> dict[str, Any]:
+    def _act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if action == "stats":
             return self.snapshot()
+        if action.startswith("backup"):
+            return self._act_on_backups(action, arguments)
         tables = self.refresh() if action == "refresh" else self._catalogue.names()
         return {"status": "closing" if self.closing.is_set() else "serving", "tables": tables}
+
+    def _act_on_backups(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if action == "backups":
+            return {"backups": self._backups.names()}
+        backup, files = arguments.get("backup"), arguments.get("files", {})
+        if not isinstance(backup, str) or not isinstance(files, dict):
+            raise NymphError('expected {"backup": "root/folder", "files": {...}}')
+        if action == "backup_files":
+            return {"files": self._backups.files(backup)}
+        return {"missing": self._backups.missing(backup, files)}
 
     def _listed(self, name: str) -> Iterator[fl.FlightInfo]:
         descriptor = fl.FlightDescriptor.for_path(*name.split("/"))
@@ -237,6 +266,17 @@ def _endpoints(name: str, table: Table) -> list[fl.FlightEndpoint]:
     edges = [table.rows * number // count for number in range(count + 1)]
     whole = Ticket(name, shuffle=False, fingerprint=table.fingerprint)
     return [fl.FlightEndpoint(replace(whole, start=start, stop=stop).encode(), []) for start, stop in pairwise(edges)]
+
+
+def _arguments(action: fl.Action) -> dict[str, Any]:
+    """The JSON object in an action's body, empty where there is none."""
+    try:
+        found = json.loads(action.body.to_pybytes() or b"{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise NymphError(f"action {action.type!r}: expected a JSON object")
+    return found
 
 
 def _table_name(descriptor: fl.FlightDescriptor) -> str:

@@ -2,7 +2,8 @@
 
 import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,16 +37,12 @@ class Uploads:
         """
         path = shard_path(self._roots, name)
         _same_schema(path, reader.schema)
-        try:
-            with atomic_file(path) as file, pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
+        with written(name), atomic_file(path) as file:
+            with pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
                 size = self._copy(reader, writer)
-                if cut():
-                    raise NymphError(f"the sender of {name!r} went away: it was not written")
-            return size
-        except (pa.ArrowException, OSError) as error:
-            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-                raise NymphError(f"the disk is full: {name!r} was not written; make room and send it again") from None
-            raise NymphError(f"{name!r} was not written: {reason(error)}") from None
+            if cut():
+                raise NymphError(f"the sender of {name!r} went away: it was not written")
+        return size
 
     def _copy(self, reader: fl.MetadataRecordBatchReader, writer: pq.ParquetWriter) -> int:
         size = 0
@@ -61,6 +58,19 @@ class Uploads:
         return size
 
 
+@contextmanager
+def written(name: str) -> Iterator[None]:
+    """Errors of the disk and of Arrow as a NymphError that names what was not written."""
+    try:
+        yield
+    except fl.FlightError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            raise NymphError(f"the disk is full: {name!r} was not written; make room and send it again") from None
+        raise NymphError(f"{name!r} was not written: {reason(error)}") from None
+
+
 def allowed_path(roots: Mapping[str, Path], name: str) -> Path:
     """Where `root/folders/file` lies; NymphError for any name that could lead out of the root."""
     root, *parts = name.split("/")
@@ -69,7 +79,7 @@ def allowed_path(roots: Mapping[str, Path], name: str) -> Path:
     if not (0 < len(parts) <= _DEPTH and all(_PART.fullmatch(part) for part in parts)):
         raise NymphError(f"expected root/folder/name of letters, digits, '.', '_' and '-', got {name[:80]!r}")
     path = roots[root].joinpath(*parts)
-    if path.parent.resolve() != path.parent:
+    if path.parent.resolve() != path.parent or path.is_symlink():
         raise NymphError(f"{name[:80]!r} leads through a link")
     return path
 
