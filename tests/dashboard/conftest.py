@@ -5,11 +5,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.testclient import TestClient
 
 from nymph.dashboard.app import create_app
-from nymph.dashboard.assets import CHART
+from nymph.dashboard.assets import CHART, find_chart
+from nymph.errors import NymphError
 from nymph.training.events import EVENTS, EventLog
+
+from .browser import CHROMIUM, FLAGS, Server
 
 ADDRESS = "http://127.0.0.1:8787"
 ORIGIN = {"host": "127.0.0.1:8787", "origin": ADDRESS}
@@ -57,3 +61,37 @@ def connect(runs: Path, project: Path) -> Connect:
             yield inner
 
     return client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    try:
+        find_chart()
+    except NymphError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(runs: Path) -> Iterator[Server]:
+    """A server over `runs` in a process of its own."""
+    server = Server(runs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in which no script failed."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []

@@ -1,102 +1,25 @@
-"""The page in a real browser: live, after a restart, compared, on a phone, and under attack.
+"""The page in a real browser: live, after a restart, compared, commanded, and on a phone.
 
 Needs Debian's `chromium` and the npm packages (`npm ci`); without them these tests say so and are skipped.
 """
 
+import base64
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from nymph.dashboard.assets import find_chart
-from nymph.dashboard.serve import _listen
-from nymph.errors import NymphError
+from nymph.dashboard.preparation import PREPARATION
+from nymph.files import write_json
+from nymph.training.control import CONTROL
+from nymph.training.events import EVENTS, EventLog, read_events
 
+from .browser import Server
 from .conftest import open_log, write_steps
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ATTACKS = [
-    "<img src=x onerror=document.title='PWNED'>",
-    "<script>document.title='PWNED'</script>",
-    "</script><script>document.title='PWNED'</script>",
-    "<svg onload=document.title='PWNED'>",
-    "javascript:document.title='PWNED'",
-    "'\"><iframe srcdoc=\"<script>parent.document.title='PWNED'</script>\">",
-    "<a href=javascript:document.title='PWNED' autofocus onfocus=document.title='PWNED'>x</a>",
-    "{{constructor.constructor('document.title=1')()}}",
-    "\u202e<b>right to left</b>\x1b]0;PWNED\x07",
-]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        find_chart()
-    except NymphError as error:
-        pytest.skip(str(error))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Server:
-    """A dashboard that can be stopped and started again at the same address."""
-
-    def __init__(self, runs: Path) -> None:
-        listener = _listen("127.0.0.1", 0)
-        self.port = listener.getsockname()[1]
-        listener.close()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "nymph.dashboard", str(runs), "--port", str(self.port)]
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self.address in self._process.stdout.readline()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
-@pytest.fixture
-def server(runs: Path) -> Iterator[Server]:
-    server = Server(runs)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert errors == []
+pytestmark = pytest.mark.slow
 
 
 def test_a_step_written_now_is_seen_now(page: Page, server: Server, runs: Path) -> None:
@@ -174,24 +97,86 @@ def test_keys_change_the_view_and_the_view_is_remembered(page: Page, server: Ser
     expect(page.locator("#smoothing-value")).to_have_text("0.10")
 
 
-def test_hostile_words_stay_words(page: Page, server: Server, runs: Path) -> None:
-    foreign: list[str] = []
-    page.on("request", lambda request: None if request.url.startswith(server.address) else foreign.append(request.url))
-    for number, attack in enumerate(ATTACKS):
-        with open_log(runs, f"{number} {attack.replace('/', '_')}"[:60]) as log:
-            log.write("start", run=attack, step=0, total_steps=3, device=attack, parameters=attack)
-            log.write("step", step=1, loss=1.0, losses={attack: 1.0}, **{attack: 2.0})
-            log.write("alert", step=1, rule=attack, message=attack)
-            log.write("sample", step=1, text=attack)
-            log.write("checkpoint", step=1, path=attack, bytes=1, seconds=1.0, best=False)
-            log.write("end", step=1, status=attack, reason=attack)
+def write_sample(runs: Path, step: int, generated: str = "", **more: object) -> None:
+    """A sample with sound, prosody and sentiment, and the line that names it."""
+    picture = base64.b64encode(bytes(range(80)) * 16).decode()
+    curves = {"f0_hz": [100.0, None, 140.0, 150.0], "energy_db": [-30.0, -20.0, -25.0, None]}
+    values = {
+        "mel": {"bins": 80, "range": 3.0, "true": picture, "predicted": picture},
+        "prosody": {"true": curves, "predicted": curves},
+        "sentiment": {"true": "calm", "predicted": {"calm": 0.75, "angry": 0.25}},
+        "step": step,
+        "prompt": [1, 2],
+        "generated": [3],
+        "expected": [4],
+        "row": 0,
+        "document": 1,
+        "tokens": [1],
+    }
+    (runs / "first" / "samples").mkdir(exist_ok=True)
+    write_json(runs / "first" / "samples" / f"{step:08d}-0.json", {**values, **more})
+    with open_log(runs) as log:
+        log.write("sample", step=step, file=f"samples/{step:08d}-0.json", **({"text": generated} if generated else {}))
+
+
+def test_what_the_model_makes_of_a_document_is_seen(page: Page, server: Server, runs: Path) -> None:
+    for step in (5, 10):
+        write_sample(runs, step)
     page.goto(server.address)
-    expect(page.locator(".run")).to_have_count(1 + len(ATTACKS))
-    for _ in range(8):
-        page.locator(".run[aria-pressed=false]").first.click()
-    expect(page.locator("#alert-list")).to_contain_text("onerror=")
-    assert page.title() == "Nymph"
-    assert foreign == []
+    sample = page.locator("#sample-list .sample")
+    expect(sample).to_contain_text("generated#3in truth#4")
+    expect(sample.locator("canvas.mel")).to_have_count(2)
+    expect(sample.get_by_role("img", name="Pitch (Hz), true and predicted")).to_be_visible()
+    expect(sample.get_by_role("meter", name="calm")).to_have_js_property("value", 0.75)
+    expect(page.locator("#sample-step-value")).to_have_text("step 10")
+    page.locator("#sample-step").fill("0")
+    expect(page.locator("#sample-step-value")).to_have_text("step 5")
+
+
+def test_a_run_is_stopped_only_after_a_second_thought_and_with_the_key(page: Page, server: Server, runs: Path) -> None:
+    page.goto(server.address)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Stop").click()
+    page.locator("#confirm-key").fill("guessed")
+    page.locator("#confirm-do").click()
+    expect(page.locator("#confirm-problem")).to_contain_text("not the key")
+    assert not (runs / "first" / CONTROL).exists()
+    page.locator("#confirm-key").fill(server.key)
+    page.locator("#confirm-do").click()
+    expect(page.locator("#toast")).to_contain_text("stops after this step")
+    assert [event["kind"] for event in read_events(runs / "first" / CONTROL)] == ["stop"]
+
+
+def test_the_link_that_brings_the_key_keeps_it_out_of_the_address(page: Page, server: Server, runs: Path) -> None:
+    page.goto(f"{server.address}/#key={server.key}")
+    expect(page).to_have_url(f"{server.address}/")
+    page.get_by_role("button", name="Save checkpoint").click()
+    page.locator("#confirm-do").click()
+    expect(page.locator("#toast")).to_contain_text("saves a checkpoint")
+    assert [event["kind"] for event in read_events(runs / "first" / CONTROL)] == ["checkpoint"]
+
+
+def test_preparation_is_followed_stage_by_stage(page: Page, server: Server, runs: Path) -> None:
+    page.goto(server.address)
+    with EventLog(runs / PREPARATION / "now" / EVENTS) as log:
+        log.write("start", stages=["ingestion", "features", "training"])
+        log.write("node", stage="ingestion", name="find_recordings")
+        log.write("progress", stage="ingestion", items=10, made=3, reused=2, quarantined=1)
+        expect(page.locator("#stages")).to_contain_text("6 of 10 · 2 reused · 1 quarantined")
+        log.write("node", stage="training", name="train")
+        log.write("end", status="finished")
+    expect(page.locator("#preparation-summary")).to_contain_text("finished")
+    expect(page.locator("#stages")).to_be_hidden()
+
+
+def test_each_rank_has_its_line(page: Page, server: Server, runs: Path) -> None:
+    with open_log(runs) as log:
+        log.write("machine", step=10, use={"rank 0": 0.5, "rank 1": 0.25}, celsius={"rank 1": 61.0})
+    page.goto(server.address)
+    label = page.get_by_role("img", name="Use by step")
+    expect(label).to_have_attribute("aria-label", "Use by step; latest: first rank 0 50 %, first rank 1 25 %")
+    expect(page.get_by_role("heading", name="Temperature")).to_have_count(1)
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1920])
@@ -204,6 +189,7 @@ def test_nothing_sticks_out_at_any_width(page: Page, server: Server, width: int)
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, server: Server, runs: Path, scheme: str) -> None:
+    write_sample(runs, 10)
     axe = find_chart().parents[2] / "axe-core" / "axe.min.js"
     if not axe.exists():
         pytest.skip("axe-core is not installed (npm ci)")

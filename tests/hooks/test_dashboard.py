@@ -1,5 +1,6 @@
 """A Kedro run notes how far it is, and what runs beside it ends with it."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 from kedro.pipeline import Node, Pipeline
 
 from nymph import output
+from nymph.dashboard.assets import CHART
 from nymph.dashboard.options import DashboardOptions
 from nymph.dashboard.preparation import PREPARATION
 from nymph.hooks.dashboard import LOGS_KEPT, DashboardHook
@@ -69,12 +71,19 @@ def test_a_page_that_cannot_start_does_not_stop_the_run(
 
 
 @pytest.mark.slow
-def test_the_page_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_ends_with_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("nymph.hooks.dashboard._GOODBYE_SECONDS", 60)
-    hook = hook_of(tmp_path, serve=True, port=0)
+    (tmp_path / CHART).parent.mkdir(parents=True)
+    (tmp_path / CHART).write_text("// stands for Chart.js")
+    hook, said = hook_of(tmp_path, serve=True, port=0), ""
     hook.before_pipeline_run(RUN, Pipeline([a_node()]))
     [page] = hook._beside
-    assert page.poll() is None
+    while "Dashboard of" not in said:
+        assert page.poll() is None
+        time.sleep(0.05)
+        said += capfd.readouterr().err
     hook.after_pipeline_run()
     assert page.returncode is not None
 

@@ -23,7 +23,7 @@ from nymph.files import read_json
 from nymph.parquet import read_parquet
 from nymph.sequences.writer import ORIGINS
 from nymph.text.tokenizer import Tokenizer
-from nymph.training.samples import SAMPLES
+from nymph.training.events import SAMPLES
 
 TOKENIZER = Path("tokenizer") / "tokenizer.json"
 """Under a run directory: what its rows were made with."""

@@ -18,6 +18,9 @@ from typing import Any
 EVENTS = "events.jsonl"
 """Name of the log in a run directory."""
 
+SAMPLES = "samples"
+"""Folder beside it: the files that `sample` events name."""
+
 DURABLE = ("start", "checkpoint", "end")
 """Kinds after which the log is fsynced."""
 

@@ -25,9 +25,8 @@ from nymph.sequences.collation import Batch, collate
 from nymph.sequences.schema import MEL_BINS, SENTIMENTS_KEY, STATISTICS_KEY, Modality, sentiment_labels_of
 from nymph.sequences.statistics import FeatureStatistics, statistics_of
 from nymph.training.devices import autocast
+from nymph.training.events import SAMPLES
 
-SAMPLES = "samples"
-"""Folder in a run directory."""
 COUNT = 2
 """Documents shown after each evaluation."""
 TOKENS = 32

@@ -52,7 +52,7 @@ const TITLES = {
 
 // [title, small print] of a chart.
 export function title(metric) {
-  if (TITLES[metric]) return TITLES[metric];
+  if (Object.hasOwn(TITLES, metric)) return TITLES[metric]; // a log may name a metric __proto__
   const [head, ...rest] = metric.split(".");
   const words = (text) => text.replaceAll("_", " ");
   if (head === "loss" && rest.length) return [`Loss: ${words(rest.join("."))}`];
