@@ -33,7 +33,13 @@ class Estimate:
     """Weights, gradients and AdamW's two states in float32, and the activations of one row."""
 
 
-def estimate(config: ModelConfig, length: int | None = None, itemsize: int = 2, checkpointing: bool = True) -> Estimate:
+def estimate(
+    config: ModelConfig,
+    length: int | None = None,
+    itemsize: int = 2,
+    checkpointing: bool = True,
+    offload: bool = False,
+) -> Estimate:
     """The costs of `config` at `length` positions (None: its context length), caches of `itemsize` bytes a number."""
     length = length or config.context_length
     with torch.device("meta"):
@@ -49,7 +55,7 @@ def estimate(config: ModelConfig, length: int | None = None, itemsize: int = 2, 
         flops_per_token=6 * matrices + sum(_attention_flops(config, length, window) for window in windows),
         cache_bytes_per_token=slot * windows.count(None),
         window_cache_bytes=sum(slot * min(window, length) for window in windows if window is not None),
-        training_bytes=16 * parameters + _activation_bytes(config, length, checkpointing),
+        training_bytes=16 * parameters + _activation_bytes(config, length, checkpointing, offload),
     )
 
 
@@ -73,38 +79,40 @@ def _attention_flops(config: ModelConfig, length: int, window: int | None) -> in
     return round(6 * config.attention.heads * (config.head_width + value) * seen_positions(length, window))
 
 
-def _activation_bytes(config: ModelConfig, length: int, checkpointing: bool) -> int:
+def _activation_bytes(config: ModelConfig, length: int, checkpointing: bool, offload: bool) -> int:
     """float32 numbers alive at the worst moment of the backward pass.
 
     With checkpointing: the inputs of both halves of every block, what surrounds the blocks, four buffers of a chunk of
-    logits, and the inside of one half, the feed-forward's piece by piece. Without: the inside of all.
+    logits, and the inside of one half, the feed-forward's piece by piece. Offloaded inputs are in host memory. Without
+    checkpointing: the inside of all.
     """
     value = config.attention.value or config.head_width
     attention = 2 * config.attention.heads * (3 * config.head_width + value) + cache_width(config) + 2 * config.width
     feed = 2 * config.width + 5 * config.feed_forward_width
     if not checkpointing:
         return 4 * length * (config.layers * (attention // 2 + feed) + 3 * config.width)
-    kept = 4 * length * config.width * (2 * config.layers + 8)
+    kept = 4 * length * config.width * (8 if offload else 2 * config.layers + 8)
     logits = 16 * min(LOGITS, length * config.vocabulary_size)
     return kept + logits + 4 * max(length * attention, min(length, PIECE) * 2 * feed)
 
 
-def table(itemsize: int = 2) -> str:
-    """Every preset in both forms with its measured figures, as text."""
+def table(length: int | None = None, itemsize: int = 2) -> str:
+    """Every preset in both forms with its measured figures at `length` positions (None: its own), as text."""
     from nymph.model.presets import PRESETS, preset
 
     lines = [
-        f"{'preset':14}{'parameters':>14}{'FLOPs/token':>14}{'cache B/token':>15}{'rings MiB':>11}{'train GiB':>11}"
+        f"{'preset':12}{'positions':>10}{'parameters':>15}{'FLOPs/token':>13}{'cache B/token':>15}{'rings MiB':>11}"
+        f"{'train GiB':>11}{'offloaded':>11}"
     ]
     for name in PRESETS:
         for form in ("mla", "gqa"):
-            e = estimate(preset(name, form), itemsize=itemsize)
+            config = preset(name, form)
+            e = estimate(config, length, itemsize)
+            offloaded = estimate(config, length, itemsize, offload=True).training_bytes
+            positions = length or config.context_length
             lines.append(
-                f"{name + ' ' + form:14}{e.parameters:14,}{e.flops_per_token:14.3g}{e.cache_bytes_per_token:15,}"
-                f"{e.window_cache_bytes / 2**20:11.2f}{e.training_bytes / 2**30:11.2f}"
+                f"{name + ' ' + form:12}{positions:10,}{e.parameters:15,}{e.flops_per_token:13.3g}"
+                f"{e.cache_bytes_per_token:15,}{e.window_cache_bytes / 2**20:11.2f}"
+                f"{e.training_bytes / 2**30:11.2f}{offloaded / 2**30:11.2f}"
             )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(table())
