@@ -30,6 +30,9 @@ _SELECTORS = (
 @click.pass_obj
 def _run(metadata: ProjectMetadata, /, **options: Any) -> Any:
     set_output(options.pop("output"))
+    most = options.pop("max_conversations")
+    if most is not None:
+        options["params"].setdefault("ingestion", {}).setdefault("chat", {})["maximum_conversations"] = most
     env = options["env"] or os.environ.get("KEDRO_ENV")
     check_environment(metadata.project_path, env)
     if not any(options[name] for name in _SELECTORS):
@@ -52,11 +55,16 @@ OUTPUT = click.Option(
     help=f"What to say: rich for people, quiet (one line at the end) for cron, json (a line an event, on standard "
     f"output) for machines. Default: ${VARIABLE}, else rich.",
 )
+MAX_CONVERSATIONS = click.Option(
+    ["--max-conversations"],
+    type=click.IntRange(min=1),
+    help="The most conversations to take from a file: ingestion.chat.maximum_conversations, the rest is counted.",
+)
 
 run = ClearCommand(
     "run",
     callback=_run,
-    params=[*kedro_run.params, OUTPUT],
+    params=[*kedro_run.params, OUTPUT, MAX_CONVERSATIONS],
     help="Run pipelines. Without a selection, those that conf/ENV/run.yml names: in base all of them.\n\n"
     "A rerun makes only what is missing or changed.",
     epilog="Examples: kedro run | kedro run --env threadripper | kedro run --pipelines ingestion,transcription | "

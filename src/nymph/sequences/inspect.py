@@ -55,6 +55,7 @@ class DocumentView:
     runs: tuple[Run, ...]
     sentiment: str | None
     speakers: int
+    """Speaker vectors that its positions point to."""
     mel: NDArray[np.float16]
     """Its patches in order as a picture [80, frames], standardised."""
 
@@ -98,7 +99,7 @@ def render(row: RowView) -> str:
     """A row as lines of plain text, a line a run; control characters of transcripts are escaped."""
     lines = [f"row {row.index}: {len(row.documents)} documents, {row.padding} positions of padding"]
     for document in row.documents:
-        about = f"{document.task} {document.id}: {document.positions} positions, {document.speakers} speakers"
+        about = f"{document.task} {document.id}: {document.positions} positions, {document.speakers} speaker vectors"
         lines.append(f"  {about}, sentiment {document.sentiment or 'absent'}")
         lines += [f"    {_times(run):>15}  {run.weight:4.2f}  {shown(run)}" for run in document.runs]
         if document.mel.size:
