@@ -17,6 +17,7 @@ COMMANDS = {
     "model": "nymph.cli.model.model",
     "plan": "nymph.cli.plan.plan",
     "prune": "nymph.cli.prune.prune",
+    "sweep": "nymph.cli.sweep.sweep",
     "validate": "nymph.cli.validate.validate",
 }
 
