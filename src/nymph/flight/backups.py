@@ -137,7 +137,7 @@ class Backups:
 
     def _checked(self, backup: str, name: str, told: Any) -> tuple[Path, int, str]:
         size, sha256 = (told.get("size"), told.get("sha256")) if isinstance(told, Mapping) else (None, None)
-        if not _count(size) or not isinstance(sha256, str) or len(sha256) != 64 or not sha256.isalnum():
+        if size is None or not _count(size) or not isinstance(sha256, str) or len(sha256) != 64 or not sha256.isalnum():
             raise NymphError(f"file {name[:200]!r}: expected its size and its sha256 in hex")
         if size > self._limit:
             raise NymphError(f"file {name[:200]!r}: expected at most {self._limit} bytes, got {size}")
