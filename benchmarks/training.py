@@ -193,16 +193,16 @@ def checkpoints(folder: Path, rounds: int) -> dict[str, float]:
     memcpy: list[Cost] = []
     blocked: list[Cost] = []
     quiet: list[Cost] = []
-    writing: list[Cost] = []
+    following: list[Cost] = []
     restore: list[Cost] = []
     for number in range(rounds + 1):
         with measured(memcpy):
             torch._foreach_copy_(copies, live)
-        busy(quiet)
+        quiet.append(steps_like())
         state = TrainingState(step=number + 1)
         with measured(blocked):
             saver.save(state.to_dict(), {})
-        busy(writing)
+        following.append(steps_like())
         saver.wait()
         with measured(restore):
             snapshot = read_checkpoint(checkpoint_path(folder / "large", number + 1))
@@ -212,18 +212,21 @@ def checkpoints(folder: Path, rounds: int) -> dict[str, float]:
     return {
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
         "checkpoint_blocking_vs_memcpy": median(blocked[1:], "wall") / median(memcpy[1:], "wall"),
-        "checkpoint_slowdown": median(writing[1:], "wall") / median(quiet[1:], "wall") - 1,
+        "checkpoint_slowdown": median(following[1:], "wall") / median(quiet[1:], "wall") - 1,
+        "checkpoint_slowdown_cpu": median(following[1:], "cpu") / median(quiet[1:], "cpu") - 1,
+        "checkpoint_steps_s": median(quiet[1:], "wall"),
         "restore_s": median(restore[1:], "wall"),
         "restore_cpu_s": median(restore[1:], "cpu"),
     }
 
 
-def busy(costs: list[Cost], products: int = 12) -> None:
-    """A stretch of matrix products, as long as a step of such a model."""
+def steps_like(products: int = 240) -> Cost:
+    """What matrix products cost that take as long as ten steps of such a model; CPU seconds of this thread alone."""
     left = torch.ones(1024, 1024)
-    with measured(costs):
-        for _ in range(products):
-            left = (left @ left).clamp(max=1.0)
+    wall, cpu = time.perf_counter(), time.thread_time()
+    for _ in range(products):
+        left = (left @ left).clamp(max=1.0)
+    return Cost(time.perf_counter() - wall, time.thread_time() - cpu)
 
 
 def ranks(folder: Path, rows: str, steps: int) -> dict[str, float]:

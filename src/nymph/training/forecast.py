@@ -46,7 +46,7 @@ class Outcome:
     source: str
     predicted_seconds: float
     seconds: float
-    """Of one call of `train`: its steps and evaluations."""
+    """Of one call of `train`: its steps, and its evaluations where the prediction has them."""
     error: float
     """Share by which the fact was above the prediction."""
     predicted_memory_bytes: int | None
@@ -100,5 +100,7 @@ class Forecast:
         predicted = self.seconds(last)
         if self.prediction is None or not predicted or last <= self._made_at:
             return None
+        if not self.prediction.evaluation_seconds:  # then it speaks of steps alone
+            seconds -= sum(self._evaluations)
         expected = self.prediction.memory_bytes or None
         return Outcome(self.prediction.source, predicted, seconds, seconds / predicted - 1, expected, memory_bytes)

@@ -97,6 +97,10 @@ class Launch:
     """`host:port` of the first machine, needed when nodes > 1."""
     restarts: int = 3
     """Times the group is started again when a rank dies."""
+    fewest_ranks: int = 1
+    """Ranks of one machine to go on with: after `restarts` the rank that dies is left out, until so few are left."""
+    fewest_nodes: int = 0
+    """Machines of several to go on with, and to begin with when no more come within 30 seconds; 0 is all."""
     compression: Literal["none", "fp16", "bf16"] = "none"
     """Precision of gradients on the wire."""
     timeout_seconds: float = 300.0
@@ -105,6 +109,13 @@ class Launch:
     def __post_init__(self) -> None:
         if self.nodes > 1 and not self.rendezvous:
             raise NymphError("launch.nodes > 1 needs launch.rendezvous, the host:port of the first machine")
+        if self.fewest_ranks < 1 or not 0 <= self.fewest_nodes <= self.nodes:
+            raise NymphError(
+                "launch.fewest_ranks must be 1 or more and launch.fewest_nodes 0 to launch.nodes, "
+                f"got {self.fewest_ranks!r} and {self.fewest_nodes!r}"
+            )
+        if self.shares and self.fewest_nodes not in (0, self.nodes):
+            raise NymphError("launch.shares names every rank, so launch.fewest_nodes cannot be less than launch.nodes")
         if any(share < 1 for share in self.shares):
             raise NymphError(f"launch.shares must be whole numbers of 1 or more, got {self.shares!r}")
 
@@ -147,6 +158,8 @@ class Job:
     """Steps between checkpoints; 0 only at the end."""
     keep_last: int = 3
     """Checkpoints kept besides the best one."""
+    backup: str | None = None
+    """`grpc://host:port/root` of a server that keeps a second copy of each checkpoint; `connection` reaches it."""
     asynchronous_checkpoints: bool = True
     """Write checkpoints in a thread from a copy in memory; False waits for the disk."""
     log_every: int = 1
@@ -166,7 +179,8 @@ class Job:
     compile: bool = False
     """Compile the model's blocks; refused where the device cannot (Triton needs sm_70)."""
     resume: str = "latest"
-    """`latest` continues if there is anything to continue, `best`, `none`, or the path of a checkpoint."""
+    """`latest` continues if there is anything to continue, `best`, `none`, or a checkpoint: its path, or its address
+    where a backup is kept, `grpc://host:port/root/run/step-00000100`."""
     patience: int = 0
     """Evaluations without a better validation loss after which training stops; 0 never stops early."""
     max_seconds: float = 0.0

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from nymph.training.backup import Backup
 from nymph.training.checkpoint import list_checkpoints, set_aside, step_of
+from nymph.training.health import Alert
 from nymph.training.job import Job
 from nymph.training.learner import Learner
 from nymph.training.reporter import Reporter
@@ -28,6 +30,9 @@ class Keeper:
         self._step = step if begun_from else -1
         self._failure = ""
         self._saver: Saver | None = None
+        self._backup: Backup | None = None
+        if writes and job.backup:
+            self._backup = Backup(job.backup, job.connection, job.run, self._on_lost_copy)
         if writes:
             self._saver = Saver(
                 self._directory, job.keep_last, learner.tensors, self._on_saved, job.asynchronous_checkpoints
@@ -48,9 +53,11 @@ class Keeper:
         self._step = step
 
     def wait(self) -> str:
-        """Once the last checkpoint is on disk: why it is not, or an empty string."""
+        """Once the last checkpoint is on disk, and its copy away: why it is not on disk, or an empty string."""
         if self._saver is not None:
             self._saver.wait()
+        if self._backup is not None:
+            self._backup.wait()
         return self.failure()
 
     def failure(self) -> str:
@@ -74,3 +81,8 @@ class Keeper:
             return
         self.last = saved.path
         self._reporter.checkpoint(saved)
+        if self._backup is not None:
+            self._backup.send(saved.path)
+
+    def _on_lost_copy(self, problem: str) -> None:
+        self._reporter.alert(self._step, Alert("backup", problem))

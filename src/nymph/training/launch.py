@@ -2,7 +2,8 @@
 
 Ranks are forked from a server that has imported everything once and touched no GPU, so a restart takes a second.
 On one machine they talk over the loopback interface only. A rank that dies takes the group down; the group starts
-again from the last checkpoint, `launch.restarts` times.
+again from the last checkpoint, `launch.restarts` times, and then without the rank that died: rows are counted over
+the whole run, so the curve goes on as it would have, only slower.
 """
 
 import multiprocessing
@@ -11,8 +12,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -25,6 +27,7 @@ from nymph.training.events import EVENTS, EventReader
 from nymph.training.job import Job
 from nymph.training.report import Report
 
+_REFUSED = "NymphError: "
 PRELOADED = ["nymph.training.__main__", "torch._dynamo"]
 """Modules imported once for all ranks and restarts; torch's optimizers import the second at their first use."""
 
@@ -43,21 +46,54 @@ def launch(job: Job, progress: Progress) -> Report:
     """Train in `launch.ranks` processes; the report of rank 0. `progress` hears what rank 0 logs.
 
     Raises:
-        NymphError: A rank failed more often than `launch.restarts`; names the rank and its error.
+        NymphError: A rank failed more often than `launch.restarts` and cannot be left out; names it and its error.
         KeyboardInterrupt, SystemExit: After SIGINT or SIGTERM, once a checkpoint is on disk.
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
+    places = list(range(rank_count(job)))
     with _environment(job), _followed(job, progress), _own_signals():
-        try:
-            results = elastic_launch(_config(job), _rank)(job.to_dict())
-        except ChildFailedError as error:
-            rank, failure = error.get_first_failure()
-            raise NymphError(f"rank {rank} failed: {_message(failure.message)}") from None
-        except SignalException as error:
-            if error.sigval.name == "SIGINT":
-                raise KeyboardInterrupt from None
-            raise SystemExit(128 + error.sigval) from None
-    return Report.from_dict(results[min(results)])
+        while True:
+            try:
+                results = elastic_launch(_config(job, len(places)), _rank)(job.to_dict(), places)
+                return Report.from_dict(results[min(results)])
+            except ChildFailedError as error:
+                lost = _lost(error)
+                if job.launch.nodes > 1 or len(places) <= job.launch.fewest_ranks or lost.refused:
+                    raise NymphError(f"rank {lost.rank} failed: {lost.message}") from None
+                progress.message(f"rank {lost.rank} failed again: {lost.message}; going on without it")
+                job = without_rank(job, lost.rank)
+                del places[lost.rank]
+            except SignalException as error:
+                if error.sigval.name == "SIGINT":
+                    raise KeyboardInterrupt from None
+                raise SystemExit(128 + error.sigval) from None
+
+
+def without_rank(job: Job, rank: int) -> Job:
+    """The same run on one rank less: it continues, whatever `job.resume` says, and the others share the rows."""
+    shares = job.launch.shares
+    return replace(job, resume="latest", launch=replace(job.launch, shares=shares[:rank] + shares[rank + 1 :]))
+
+
+class _Lost(NamedTuple):
+    """The rank that brought the others down."""
+
+    rank: int
+    message: str
+    refused: bool
+    """It said itself that this job cannot run."""
+
+
+def _lost(error: ChildFailedError) -> _Lost:
+    """A rank that was killed comes before those that died of its silence, and of those the first."""
+
+    def late(rank: int) -> tuple[bool, int]:
+        failure = error.failures[rank]
+        return failure.exitcode >= 0 or -failure.exitcode == signal.SIGTERM, failure.timestamp
+
+    rank = min(error.failures, key=late)
+    text = _message(error.failures[rank].message)
+    return _Lost(rank, text.removeprefix(_REFUSED), text.startswith(_REFUSED))
 
 
 @contextmanager
@@ -74,10 +110,11 @@ def _own_signals() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _rank(values: dict[str, Any]) -> dict[str, Any]:
-    """What each process runs."""
+def _rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What each process runs. `places` are the local ranks, and so the GPUs, that are left of those it began with."""
     from nymph.training.loop import train
 
+    os.environ["LOCAL_RANK"] = str(places[int(os.environ["LOCAL_RANK"])])
     torch.set_num_threads(_threads_per_rank())
     return train(Job.from_dict(values), Silence()).to_dict()
 
@@ -86,13 +123,13 @@ def _threads_per_rank() -> int:
     return max(1, len(os.sched_getaffinity(0)) // int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
-def _config(job: Job) -> LaunchConfig:
+def _config(job: Job, ranks: int) -> LaunchConfig:
     options = job.launch
     alone = options.nodes == 1
     return LaunchConfig(
-        min_nodes=options.nodes,
+        min_nodes=options.fewest_nodes or options.nodes,
         max_nodes=options.nodes,
-        nproc_per_node=rank_count(job),
+        nproc_per_node=ranks,
         run_id=f"nymph-{job.run}",
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0" if alone else options.rendezvous,
@@ -152,4 +189,4 @@ def _pass_on(reader: EventReader, progress: Progress) -> None:
 def _message(text: Any) -> str:
     """The error itself from what the launcher recorded: a text, or a dict with message and traceback."""
     message = text.get("message", text) if isinstance(text, dict) else text
-    return str(message).splitlines()[0].removeprefix("NymphError: ")
+    return str(message).splitlines()[0]

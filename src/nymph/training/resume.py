@@ -11,6 +11,7 @@ from typing import Any
 
 from nymph.errors import NymphError
 from nymph.files import read_json
+from nymph.flight.backup import fetch_folder
 from nymph.model.config import ModelConfig
 from nymph.plain import to_plain
 from nymph.training.checkpoint import best_of, list_checkpoints, newest_good, read_state, set_aside, verify_checkpoint
@@ -46,7 +47,7 @@ def find_beginning(job: Job, rows: str, restarted: bool = False) -> Beginning:
         return _fresh(directory, rows, [])
     if wanted == "latest":
         return _latest(job, directory, rows)
-    return _named(job, directory, rows, best_of(directory) if wanted == "best" else Path(wanted))
+    return _named(job, directory, rows, best_of(directory) if wanted == "best" else _place(job, wanted))
 
 
 def checkpoint_config(model: ModelConfig) -> dict[str, Any]:
@@ -66,6 +67,16 @@ def _latest(job: Job, directory: Path, rows: str) -> Beginning:
         notes.append(f"going back to {path.name}")
     set_aside(directory, state.step)
     return Beginning(path, state, notes)
+
+
+def _place(job: Job, wanted: str) -> Path:
+    """Where a checkpoint that was asked for lies; one that is kept elsewhere is fetched first."""
+    if "://" not in wanted:
+        return Path(wanted)
+    fetched = Path(job.checkpoint_directory) / "fetched" / wanted.rstrip("/").rpartition("/")[2]
+    if not fetched.is_dir():
+        fetch_folder(wanted, fetched, **job.connection)
+    return fetched
 
 
 def _named(job: Job, directory: Path, rows: str, path: Path | None) -> Beginning:

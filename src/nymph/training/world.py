@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nymph.training.devices import pick_device
+from nymph.training.meeting import agree_on_name
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,17 @@ def join_world(device: str, timeout_seconds: float) -> Iterator[World]:
         yield World(place, restarts=restarts)
         return
     backend = "nccl" if place.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    store = _meet(rank, size, timeout_seconds)
+    wait = timedelta(seconds=timeout_seconds)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     try:
         yield World(place, rank, size, restarts)
     finally:
         dist.destroy_process_group()
+
+
+def _meet(rank: int, size: int, timeout_seconds: float) -> dist.Store:
+    """A store for the ranks of this start alone."""
+    store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=timedelta(seconds=timeout_seconds)))
+    name = agree_on_name(dist.PrefixStore("nymph", store), rank, size, timeout_seconds)
+    return dist.PrefixStore(name, store)

@@ -18,7 +18,7 @@ FREE_TO_CHANGE = frozenset(
     {
         *("connection", "device", "launch", "prefetch", "steps", "patience", "max_seconds", "max_tokens", "resume"),
         *("evaluation_every", "evaluation_rows", "log_every", "console_every"),
-        *("asynchronous_checkpoints", "checkpoint_every", "keep_last", "health", "preflight", "plan"),
+        *("asynchronous_checkpoints", "checkpoint_every", "keep_last", "backup", "health", "preflight", "plan"),
     }
 )
 """Options that continue the same run when they change; any other change, or other rows, begins a new one."""

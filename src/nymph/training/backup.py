@@ -1,0 +1,52 @@
+"""A second home for checkpoints: each goes to a Flight server once it is on disk here.
+
+One at a time and the newest first, in a thread: a slow link skips checkpoints rather than hold up training or fill a
+queue. What went wrong is told and ends nothing; the next checkpoint is tried again.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nymph.errors import NymphError
+from nymph.flight.backup import upload_folder
+
+
+class Backup:
+    """Sends to `location/<run>/<checkpoint>`; `tell` hears, from the sending thread, what could not be sent."""
+
+    def __init__(
+        self, location: str, connection: Mapping[str, str | int | float], run: str, tell: Callable[[str], None]
+    ) -> None:
+        self._base, self._connection, self._tell = f"{location.rstrip('/')}/{run}", dict(connection), tell
+        self._lock = threading.Lock()
+        self._newest: Path | None = None
+        self._thread: threading.Thread | None = None
+
+    def send(self, checkpoint: Path) -> None:
+        """Send this one next; returns at once."""
+        with self._lock:
+            self._newest = checkpoint
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nymph-backup", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Return once the newest checkpoint was sent, or could not be."""
+        if thread := self._thread:
+            thread.join()
+
+    def _run(self) -> None:
+        while checkpoint := self._take():
+            try:
+                upload_folder(checkpoint, f"{self._base}/{checkpoint.name}", **self._connection)
+            except (NymphError, OSError) as error:
+                if checkpoint.exists():  # else it was pruned meanwhile, and a newer one waits
+                    self._tell(f"{checkpoint.name} has no second copy at {self._base}: {error}")
+
+    def _take(self) -> Path | None:
+        with self._lock:
+            checkpoint, self._newest = self._newest, None
+            if checkpoint is None:
+                self._thread = None
+            return checkpoint
