@@ -10,9 +10,12 @@ from nymph.dashboard.app import create_app
 from nymph.dashboard.guard import LOOPBACK
 from nymph.dashboard.live import MAX_MESSAGE_BYTES
 from nymph.dashboard.options import PORT
+from nymph.dashboard.protocol import PromptProtocol
 from nymph.dashboard.samples import Corpus
 from nymph.errors import NymphError
 
+SEND_BUFFER_BYTES = 1 << 18
+"""Of each connection, in the kernel: what a client that reads nothing can hold there before it is noticed."""
 _FURTHER_PORTS = 20
 
 
@@ -64,6 +67,7 @@ def serve(
         app,
         log_level="warning",
         access_log=False,
+        ws=PromptProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # compressing each client's message would cost more than the loopback saves
         server_header=False,
@@ -78,6 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
     for candidate in range(port, last + 1):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             listener.bind((host, candidate))
             listener.listen(1024)
