@@ -8,11 +8,12 @@ from nymph.hooks.offline import be_offline_and_quiet
 be_offline_and_quiet()
 
 from nymph.hooks.dashboard import DashboardHook  # noqa: E402
+from nymph.hooks.models import ModelsHook  # noqa: E402
 from nymph.hooks.summary import SummaryHook  # noqa: E402
 from nymph.hooks.tracking import TrackingHook  # noqa: E402
 
 # The last is called first: the summary is read while MLflow is told the rest.
-HOOKS = (TrackingHook(), SummaryHook(), DashboardHook())
+HOOKS = (TrackingHook(), SummaryHook(), DashboardHook(), ModelsHook())
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_telemetry")
 

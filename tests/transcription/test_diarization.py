@@ -7,7 +7,7 @@ import pytest
 
 from nymph.errors import NymphError
 from nymph.transcription.config import TranscriptionConfig
-from nymph.transcription.diarization import PyannoteDiarizer, diarizers, load_pyannote
+from nymph.transcription.diarization import PyannoteDiarizer, check_pyannote, diarizers, load_pyannote
 from nymph.transcription.models import packaged_file
 from nymph.transcription.schema import Utterance, Word
 from nymph.transcription.speakers import SpeakerRegistry
@@ -31,11 +31,22 @@ def test_a_word_outside_all_turns_has_no_speaker() -> None:
     assert part.speaker is None
 
 
-def test_a_gated_model_that_is_not_there_names_the_page(monkeypatch) -> None:
+@pytest.mark.parametrize("ask", [check_pyannote, lambda model: load_pyannote(model, "cpu")])
+def test_a_gated_model_that_is_not_there_names_the_page(monkeypatch, ask) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(NymphError, match=r"https://hf\.co/pyannote/nowhere, set HF_TOKEN \(now not set\)"):
-        load_pyannote("pyannote/nowhere", "cpu")
+        ask("pyannote/nowhere")
+
+
+def test_a_licence_that_was_not_accepted_is_found_without_loading_anything(monkeypatch) -> None:
+    def refuse(model: str, token: str | None) -> None:
+        raise OSError(f"403: {model} is gated")
+
+    monkeypatch.setattr("huggingface_hub.auth_check", refuse)
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    with pytest.raises(NymphError, match=r"Accept its licence at .*now set"):
+        check_pyannote("pyannote/nowhere")
 
 
 def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ class TranscriberDataset(_ModelDataset):
         super().__init__(metadata=metadata)
         self._config = TranscriptionConfig.model_validate(config)
 
+    def check(self) -> None:
+        """Raise NymphError where diarization asks for a gated model that this machine may not have; loads nothing."""
+        if self._config.speakers == "pyannote":
+            from nymph.transcription.diarization import check_pyannote
+
+            check_pyannote(self._config.diarization_model)
+
     def load(self) -> Lazy[Any]:
         """A `Lazy[nymph.transcription.engine.Transcriber]`."""
         from nymph.transcription.engine import load_transcriber

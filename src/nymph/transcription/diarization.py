@@ -34,23 +34,40 @@ def diarizers(config: TranscriptionConfig, device: str) -> Callable[[], Diarizer
     return lambda: VoiceDiarizer(encoder, SpeakerRegistry(config.speaker_distance), config.speaker_distance)
 
 
+def check_pyannote(model: str) -> None:
+    """Ask whether `load_pyannote` may have a model, without loading it.
+
+    Raises:
+        NymphError: no such folder or, for a hub id, neither a copy in the hub's cache nor leave to download it.
+    """
+    import huggingface_hub
+
+    if os.path.isdir(model) or isinstance(huggingface_hub.try_to_load_from_cache(model, "config.yaml"), str):
+        return
+    try:
+        huggingface_hub.auth_check(model, token=os.environ.get("HF_TOKEN"))
+    except (OSError, ValueError) as error:  # gated, no such model, offline, no network
+        raise _refused(model, error) from error
+
+
 def load_pyannote(model: str, device: str) -> Any:
     """WhisperX's diarization pipeline. Raises `NymphError` naming the page to accept where the model is gated."""
-    token = os.environ.get("HF_TOKEN")
     try:
         with quiet_loading():
             from whisperx.diarize import DiarizationPipeline
 
-            return DiarizationPipeline(model_name=model, token=token, device=device)
+            return DiarizationPipeline(model_name=model, token=os.environ.get("HF_TOKEN"), device=device)
     except Exception as error:  # hub, network, licence and format errors have no common class
-        remedy = "Name the folder of a whole pyannote pipeline" if os.path.isdir(model) else _licence(model, token)
-        raise NymphError(
-            f"expected the diarization model {model!r}, got {type(error).__name__}. {remedy}, or use speakers: voices"
-        ) from error
+        raise _refused(model, error) from error
 
 
-def _licence(model: str, token: str | None) -> str:
-    return f"Accept its licence at https://hf.co/{model}, set HF_TOKEN (now {'set' if token else 'not set'})"
+def _refused(model: str, error: Exception) -> NymphError:
+    token = "set" if os.environ.get("HF_TOKEN") else "not set"
+    licence = f"Accept its licence at https://hf.co/{model}, set HF_TOKEN (now {token}) and HF_HUB_OFFLINE=0"
+    remedy = "Name the folder of a whole pyannote pipeline" if os.path.isdir(model) else licence
+    return NymphError(
+        f"expected the diarization model {model!r}, got {type(error).__name__}. {remedy}, or use speakers: voices"
+    )
 
 
 @dataclass
