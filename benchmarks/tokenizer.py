@@ -94,13 +94,15 @@ def main() -> None:
     nymph = train_tokenizer(texts, options)
     peer = nymph.backend
 
-    runs: dict[str, Callable[[], Any]] = {
+    training: dict[str, Callable[[], Any]] = {
         "train, tokenizers": lambda: train_peer(texts, chosen.vocabulary),
         "train, nymph": lambda: train_tokenizer(texts, options),
+    }
+    encoding: dict[str, Callable[[], Any]] = {
         "encode, tokenizers encode_batch": lambda: peer.encode_batch(texts),
         "encode, nymph to Arrow": lambda: nymph.encode_column(column),
     }
-    seconds = interleaved(runs, chosen.rounds)
+    seconds = interleaved(training, chosen.rounds) | interleaved(encoding, chosen.rounds)
     ids = nymph.encode_column(column)
     equal = ids.to_pylist() == [encoding.ids for encoding in peer.encode_batch(texts)]
     print(f"{len(texts):,} texts, {size:.2f} MB, {nymph.size:,} ids, encoder {type(nymph._encoder).__name__}")

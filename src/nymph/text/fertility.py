@@ -1,7 +1,7 @@
 """How well a vocabulary fits a corpus: bytes a token, tokens a word, and the same of GPT-2's and GPT-4's.
 
-The peers' tables are downloads, so they are compared only where tiktoken finds them in `TIKTOKEN_CACHE_DIR`; without
-it this report opens no connection and says that they are absent.
+The peers' tables are downloads, so they are compared only where tiktoken finds them in `TIKTOKEN_CACHE_DIR`, which
+`scripts/peer_vocabularies.py` fills; without it this report opens no connection and says that they are absent.
 """
 
 import os
