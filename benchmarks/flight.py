@@ -195,7 +195,7 @@ def first_batch_ms(address: str) -> float:
 
 
 def rss_growth_mib(address: str, server: Process, gigabytes: float) -> float:
-    """Growth of both processes' private memory from the first GB served to the last."""
+    """Growth of both processes' own memory from the first GB served to the last."""
     source = open_source(address)
     epoch_bytes, served, epoch = source.rows * ROW_BYTES, 0, 0
     first: float | None = None
@@ -203,16 +203,16 @@ def rss_growth_mib(address: str, server: Process, gigabytes: float) -> float:
         read_rows(source, shuffle=True, epoch=epoch)
         served, epoch = served + epoch_bytes, epoch + 1
         if first is None and served >= 1e9:
-            first = private_mib(server.pid) + private_mib(os.getpid())
-    growth = private_mib(server.pid) + private_mib(os.getpid()) - (first or 0.0)
+            first = own_mib(server.pid) + own_mib(os.getpid())
+    growth = own_mib(server.pid) + own_mib(os.getpid()) - (first or 0.0)
     print(f"memory: {growth:+.1f} MiB in both processes over {served / 1e9:.1f} GB")
     return round(growth, 1)
 
 
-def private_mib(pid: int) -> float:
-    """Memory of the process alone: the mapped cache is the page cache's."""
-    memory = psutil.Process(pid).memory_full_info()
-    return memory.uss / 2**20
+def own_mib(pid: int) -> float:
+    """Memory that is no file's: the mapped cache is the page cache's."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 
 def clients_ok(address: str, clients: int) -> bool:

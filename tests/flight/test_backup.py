@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
@@ -122,6 +123,36 @@ def test_limits_and_scopes_hold(tmp_path: Path, serve: Serve, folder: Path) -> N
     (folder / "model.safetensors").unlink()
     upload_folder(folder, location(server), token="writer")
     assert list_backups(location(server, ""), token="reader") == ["kept/run/step-7"]
+
+
+def test_a_break_while_sending_is_made_good(
+    tmp_path: Path, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, breaks = serve({}, backups={"kept": tmp_path / "kept"}), [1, 2]
+
+    def broken(path: Path, start: int) -> Iterator[pa.RecordBatch]:
+        for number, block in enumerate(blocks_of(path, start)):
+            if breaks and number == breaks[0]:
+                breaks.pop(0)
+                raise fl.FlightUnavailableError("the wire broke")
+            yield block
+
+    monkeypatch.setattr("nymph.flight.backup.blocks_of", broken)
+    upload_folder(folder, location(server))
+    assert len(breaks) < 2
+    assert contents(tmp_path / "kept" / "run" / "step-7") == contents(folder)
+
+
+def test_a_file_that_goes_away_is_an_error_at_once(
+    tmp_path: Path, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path, start: int) -> Iterator[pa.RecordBatch]:
+        path.unlink()
+        return blocks_of(path, start)
+
+    monkeypatch.setattr("nymph.flight.backup.blocks_of", gone)
+    with pytest.raises(NymphError, match="cannot read"):
+        upload_folder(folder, location(serve({}, backups={"kept": tmp_path / "kept"})))
 
 
 def test_without_backup_roots_nothing_is_taken(tmp_path: Path, serve: Serve, folder: Path) -> None:

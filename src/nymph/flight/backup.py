@@ -6,12 +6,14 @@ one that is there already is not sent again. A backup is whole or not there; a f
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.flight as fl
 
 from nymph.errors import NymphError
@@ -120,8 +122,9 @@ class _Server:
             request = FileRequest(self.backup, path.name, file.tell())
             for chunk in client.do_get(fl.Ticket(request.encode()), self._clients.call_options()):
                 chunk.data.validate(full=True)
-                for value in chunk.data.column(0):
-                    file.write(value.as_buffer())
+                with _here(path):
+                    for value in chunk.data.column(0):
+                        file.write(value.as_buffer())
                 self._patience.progress()
             if file.tell() < size:
                 raise fl.FlightUnavailableError("the file ended early")
@@ -131,9 +134,23 @@ class _Server:
         with self._clients.borrow() as client:
             writer, _ = client.do_put(descriptor, SCHEMA, self._clients.call_options())
             with writer:
-                for block in blocks_of(path, request.start):
+                for block in _read(path, request.start):
                     writer.write_batch(block)
                     self._patience.progress()
+
+
+def _read(path: Path, start: int) -> Iterator[pa.RecordBatch]:
+    with _here(path):
+        yield from blocks_of(path, start)
+
+
+@contextmanager
+def _here(path: Path) -> Iterator[None]:
+    """Trouble with this machine's disk is no reason to wait for the server."""
+    try:
+        yield
+    except OSError as error:
+        raise NymphError(f"cannot read or write {str(path)!r}: {error.strerror}") from None
 
 
 def _told(path: Path) -> dict[str, Any]:

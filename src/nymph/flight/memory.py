@@ -2,7 +2,8 @@
 
 glibc gives large freed blocks back to the kernel; a stream of 2 MiB batches then takes a page fault every 4 KiB, and
 half of a client's processor time goes into the kernel clearing pages. The price of keeping it: a process that once
-held much looks large for the rest of its life. Elsewhere than on glibc this does nothing.
+held much looks large for the rest of its life. By default every thread of gRPC would come to keep some of its own,
+which grows for hours, so there are two pools for all. Elsewhere than on glibc this does nothing.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import ctypes
 import threading
 from functools import cache
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
 _returning = threading.Lock()
 
@@ -26,6 +27,7 @@ def keep_freed_memory() -> bool:
         _M_TRIM_THRESHOLD: 1024**3,
         _M_TOP_PAD: 64 * 1024**2,
         _M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD,
+        _M_ARENA_MAX: 2,
     }
     return all(mallopt(name, value) for name, value in settings.items())
 
