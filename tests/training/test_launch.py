@@ -4,16 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from nymph.errors import NymphError
 from nymph.tensors import load_tensors
+from nymph.training import launch
 from nymph.training.console import Silence
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job, Launch
+from nymph.training.launch import _rank as run_rank
 from nymph.training.loop import train
 from nymph.training.report import Report
+from nymph.training.run import Run
 
 from .conftest import JobMaker
 
@@ -72,39 +74,59 @@ class FailAt(Silence):
             raise ValueError("half way")
 
 
-class KillRankOnce(Silence):
-    """Kills a rank's process when the parent hears of a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step_to_kill, self.killed = step, 0
-
-    def step(self, event: Any) -> None:
-        if event["step"] >= self.step_to_kill and not self.killed:
-            self.killed = ranks_of(os.getpid())[-1]
-            os.kill(self.killed, signal.SIGKILL)
+def rank_killed_once(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but rank 1 is killed at its fifth step in its first life."""
+    kill_at(5) if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" else None
+    return run_rank(values, places)
 
 
-def ranks_of(parent: int) -> list[int]:
-    """The processes that the fork server below `parent` has made."""
-    return [child.pid for child in psutil.Process(parent).children(recursive=True) if child.ppid() != parent]
+def rank_killed_always(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but in place 0 every life ends soon."""
+    kill_at(3) if places[int(os.environ["LOCAL_RANK"])] == 0 else None
+    return run_rank(values, places)
+
+
+def kill_at(step: int) -> None:
+    """Have this process killed between two steps, once it has done `step` of them."""
+    between = Run._between
+
+    def perhaps(run: Run) -> None:
+        if run.state.step >= step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        between(run)
+
+    Run._between = perhaps  # type: ignore[method-assign]
+
+
+def last_losses(job: Job) -> list[float]:
+    """Of each step, as the last life of the run made it."""
+    events = read_events(Path(job.run_directory) / EVENTS)
+    return list({event["step"]: event["loss"] for event in events if event["kind"] == "step"}.values())
 
 
 @pytest.mark.faults
-@pytest.mark.idle
-def test_a_killed_rank_restarts_the_group_from_the_checkpoint(make_job: JobMaker) -> None:
-    job = plain(make_job, "killed", steps=40, checkpoint_every=2, launch=Launch(ranks=2))
-    reference = plain(make_job, "reference", steps=40, checkpoint_every=0)
-    killer = KillRankOnce(3)
-    report = train(job, killer)
+def test_a_killed_rank_restarts_the_group_from_the_checkpoint(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = plain(make_job, "killed", steps=10, checkpoint_every=2, launch=Launch(ranks=2))
+    reference = plain(make_job, "reference", steps=10, checkpoint_every=0)
+    monkeypatch.setattr(launch, "_rank", rank_killed_once)
+    report = train(job)
     train(reference)
-    assert killer.killed
-    assert (report.status, report.steps) == ("finished", 40)
-    last = {
-        event["step"]: event["loss"]
-        for event in read_events(Path(job.run_directory) / EVENTS)
-        if event["kind"] == "step"
-    }
-    assert list(last.values()) == pytest.approx(losses(reference), rel=1e-5)
+    assert (report.status, report.steps) == ("finished", 10)
+    assert report.resumed_from is not None
+    assert last_losses(job) == pytest.approx(losses(reference), rel=1e-5)
+
+
+@pytest.mark.faults
+def test_a_rank_that_is_gone_for_good_is_left_out(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = plain(make_job, "fewer", checkpoint_every=1, launch=Launch(ranks=2, shares=(1, 2), restarts=0))
+    reference = plain(make_job, "reference", checkpoint_every=0)
+    monkeypatch.setattr(launch, "_rank", rank_killed_always)
+    report = train(job)
+    train(reference)
+    assert (report.status, report.tokens) == ("finished", 6 * 3 * 16)
+    assert last_losses(job) == pytest.approx(losses(reference), rel=1e-5)
 
 
 def test_the_error_of_a_rank_is_one_clear_line(make_job: JobMaker) -> None:

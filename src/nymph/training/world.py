@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from nymph.training.devices import pick_device
 from nymph.training.meeting import agree_on_name
@@ -89,8 +91,8 @@ def join_world(device: str, timeout_seconds: float) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def _meet(rank: int, size: int, timeout_seconds: float) -> dist.Store:
+def _meet(rank: int, size: int, timeout_seconds: float) -> PrefixStore:
     """A store for the ranks of this start alone."""
-    store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=timedelta(seconds=timeout_seconds)))
-    name = agree_on_name(dist.PrefixStore("nymph", store), rank, size, timeout_seconds)
-    return dist.PrefixStore(name, store)
+    store, _, _ = next(rendezvous("env://", rank, size, timeout=timedelta(seconds=timeout_seconds)))
+    name = agree_on_name(PrefixStore("nymph", store), rank, size, timeout_seconds)
+    return PrefixStore(name, store)
