@@ -93,8 +93,8 @@ def test_a_codebook_grows_and_what_it_knew_stays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grown(two_sounds)[0], Codebook.load(path)(two_sounds)[0])
 
 
-@pytest.mark.parametrize("changed", [{"units": 1}, {"units": 3, "per_second": 25.0}])
-def test_a_codebook_neither_shrinks_nor_changes_its_rate(tmp_path: Path, changed: dict[str, float]) -> None:
+@pytest.mark.parametrize("changed", [{"units": 1}, {"units": 3, "per_second": 25.0}, {"units": 3, "of": "state"}])
+def test_a_codebook_neither_shrinks_nor_changes_its_rules(tmp_path: Path, changed: dict[str, object]) -> None:
     path = tmp_path / "audio_units.safetensors"
     fit_codebook([FRAMES], UnitOptions(units=2)).save(path)
     with pytest.raises(NymphError, match="can grow, but neither"):
