@@ -94,10 +94,12 @@ def verify_checkpoint(path: Path) -> None:
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
-    """The checkpoints of a run, oldest step first; temporary and foreign names are left out."""
+    """The checkpoints of a run, oldest step first; temporary and foreign names and links are left out."""
     if not directory.is_dir():
         return []
-    found = [path for path in directory.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    found = [
+        path for path in directory.iterdir() if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    ]
     return sorted(found, key=step_of)
 
 

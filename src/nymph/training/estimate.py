@@ -126,7 +126,7 @@ def estimate_run(job: Job, probe_seconds: float = 30.0, ranks: int = 1) -> RunEs
 
 @contextmanager
 def _rows(job: Job) -> Iterator[RowSource]:
-    source = open_rows(job.train_rows, **job.connection)
+    source = open_rows(job.train_rows, **job.reach)
     try:
         yield source
     finally:
@@ -160,7 +160,7 @@ def _evaluation_seconds(job: Job, learner: Learner, world: World) -> float:
     """Of one whole evaluation, measured on some of its rows."""
     if not job.validation_rows:
         return 0.0
-    source = open_source(job.validation_rows, **job.connection)
+    source = open_source(job.validation_rows, **job.reach)
     try:
         rows = min(source.rows, job.evaluation_rows or source.rows)
         probed = min(rows, _EVALUATED_ROWS)

@@ -209,6 +209,11 @@ class Job:
         """The run's name: the last part of its directory."""
         return Path(self.run_directory).name
 
+    @property
+    def reach(self) -> dict[str, Any]:
+        """`connection` as keyword arguments for whatever opens rows."""
+        return dict(self.connection)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `Job.from_dict` gives an equal job back."""
         return dict(to_plain(self))

@@ -75,7 +75,7 @@ def _place(job: Job, wanted: str) -> Path:
         return Path(wanted)
     fetched = Path(job.checkpoint_directory) / "fetched" / wanted.rstrip("/").rpartition("/")[2]
     if not fetched.is_dir():
-        fetch_folder(wanted, fetched, **job.connection)
+        fetch_folder(wanted, fetched, **job.reach)
     return fetched
 
 

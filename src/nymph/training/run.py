@@ -47,7 +47,7 @@ class Run:
         self._learner = Learner(job, world, state, checkpoint)
         self._keeper = Keeper(job, self._learner, reporter, world.main, checkpoint, state.step)
         self._updates = Updates(job, world, self._learner, source, state.cursor, self.alert)
-        self._validation = open_source(job.validation_rows, **job.connection) if job.validation_rows else None
+        self._validation = open_source(job.validation_rows, **job.reach) if job.validation_rows else None
         self._onlookers = Onlookers(job, world, self._learner, reporter, requests, self._validation)
         self._monitor = Monitor(job.health, state.monitor)
         self._machine = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
