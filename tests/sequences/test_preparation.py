@@ -1,5 +1,6 @@
 """A corpus becomes shards that are whole, checked, the same for any number of processes, and readable again."""
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from nymph.sequences.statistics import FeatureStatistics, statistics_of
 from nymph.sequences.streams import Frames
 from nymph.sequences.tasks import TASKS
 from nymph.sequences.units import UnitOptions, fit_codebook
-from nymph.sequences.writer import ShardOptions
+from nymph.sequences.writer import ORIGINS, ShardOptions
 from nymph.text.tokenizer import Tokenizer, train_tokenizer
 
 from .conftest import FRAMES, frames_of, make_utterance
@@ -147,6 +148,12 @@ def test_the_report_counts_what_went_in(utterances: list[dict[str, Any]], folder
     reports = [describe_rows(folder / split) for split in SPLITS]
     assert sum(report["documents"]["transcribe/speech"] for report in reports) == len(utterances)
     assert all(report["left_out"]["quarantined"] == [] for report in reports)
+
+
+def test_rows_that_lost_their_origins_are_an_error(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "train", tmp_path / "train", ignore=shutil.ignore_patterns(ORIGINS))
+    with pytest.raises(NymphError, match="run the parquet pipeline again"):
+        describe_rows(tmp_path / "train")
 
 
 def test_the_report_names_what_was_left_out(tokenizer: Tokenizer, tmp_path: Path) -> None:

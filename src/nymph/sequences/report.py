@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from nymph.errors import NymphError
 from nymph.files import read_json
 from nymph.parquet import iter_parquet, open_parquet
 from nymph.sequences.schema import context_length_of
@@ -11,7 +12,13 @@ from nymph.sequences.writer import LEFT_OUT, ORIGINS
 
 
 def describe_rows(folder: str | Path) -> dict[str, Any]:
-    """Rows, padding share, documents and positions by task and kind of utterance, and what was left out and why."""
+    """Rows, padding share, documents and positions by task and kind of utterance, and what was left out and why.
+
+    Raises:
+        NymphError: the record of where the rows came from is gone.
+    """
+    if not (Path(folder) / ORIGINS).is_dir():
+        raise NymphError(f"{folder}: expected {ORIGINS} in it; delete the folder and run the parquet pipeline again")
     documents: Counter[str] = Counter()
     positions: Counter[str] = Counter()
     rows, context_length = 0, 0
