@@ -61,8 +61,10 @@ def test_the_seeds_command_line_names_tables_of_a_server(tmp_path: Path) -> None
     write_rows(tmp_path / "tables" / "a", 4), write_rows(tmp_path / "tables" / "b", 4)
     with FlightServer({"rows": tmp_path / "tables"}, port=0) as server:
         files = ["rows/a.parquet", "rows/b.parquet"]
-        options = parser().parse_args(["--host", "127.0.0.1", "--port", str(server.port), "--file_list", *files])
+        options = parser().parse_args(
+            ["--host", "127.0.0.1", "--port", str(server.port), "--file_list", *files, "--weights", "1", "2"]
+        )
         job = job_of(options)
         assert job.train_rows == tuple(f"grpc://127.0.0.1:{server.port}/rows/{name}" for name in "ab")
         assert job.model.context_length == open_source(job.train_rows[0]).schema.field("tokens").type.list_size
-        assert open_rows(job.train_rows).rows == 8
+        assert open_rows(job.train_rows, job.train_weights).rows == 4 + 8

@@ -43,6 +43,7 @@ def job_of(options: argparse.Namespace) -> Job:
     run = Path(options.run_directory)
     return Job(
         train_rows=tables,
+        train_weights=tuple(options.weights or ()),
         run_directory=str(run),
         checkpoint_directory=str(run / "checkpoints"),
         model=model,
@@ -61,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("job", nargs="?", help="job file (JSON)")
     parser.add_argument("--host", default="127.0.0.1", help="Flight server that holds the rows")
     parser.add_argument("--port", type=int, default=9090)
-    parser.add_argument("--file_list", nargs="+", metavar="TABLE", help="tables on that server")
+    parser.add_argument("--file_list", nargs="+", metavar="TABLE", help="tables on that server, mixed row by row")
+    parser.add_argument(
+        "--weights", nargs="+", type=float, metavar="W", help="how often each row of each table comes in an epoch"
+    )
     parser.add_argument("--run_directory", default="runs/training", help="where events and checkpoints go")
     parser.add_argument("--steps", type=int, default=Job.steps)
     return parser

@@ -126,7 +126,7 @@ def estimate_run(job: Job, probe_seconds: float = 30.0, ranks: int = 1) -> RunEs
 
 @contextmanager
 def _rows(job: Job) -> Iterator[RowSource]:
-    source = open_rows(job.train_rows, **job.reach)
+    source = open_rows(job.train_rows, job.train_weights or None, **job.reach)
     try:
         yield source
     finally:

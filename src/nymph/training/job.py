@@ -127,11 +127,13 @@ class Job:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     train_rows: str | tuple[str, ...]
-    """Training rows: a folder of Parquet shards or `grpc://host:port/table`, or several, read one after another."""
+    """Training rows: a folder of Parquet shards or `grpc://host:port/table`, or several, mixed row by row."""
     run_directory: str
     """Where the event log goes; one trainer at a time."""
     checkpoint_directory: str
     """Where checkpoints go."""
+    train_weights: tuple[float, ...] = ()
+    """How often each row of each of several tables comes in an epoch; empty is once."""
     validation_rows: str | None = None
     """Rows of the validation loss, like `train_rows`."""
     connection: dict[str, str | int | float] = field(default_factory=dict)

@@ -57,7 +57,7 @@ def train(job: Job, progress: Progress | None = None) -> Report:
 
 def _train(job: Job, world: World, requests: Requests, progress: Progress) -> Report:
     begin = time.perf_counter()
-    source = open_rows(job.train_rows, **job.reach)
+    source = open_rows(job.train_rows, job.train_weights or None, **job.reach)
     checkpoint, state, notes = _beginning(job, world, source.fingerprint)
     for note in notes:
         progress.message(note)

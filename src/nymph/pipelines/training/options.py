@@ -10,7 +10,15 @@ from nymph.model.presets import PRESETS, preset
 from nymph.plain import from_plain, to_plain
 from nymph.training.job import Job
 
-DECIDED = ("train_rows", "validation_rows", "run_directory", "checkpoint_directory", "model", "prediction")
+DECIDED = (
+    "train_rows",
+    "train_weights",
+    "validation_rows",
+    "run_directory",
+    "checkpoint_directory",
+    "model",
+    "prediction",
+)
 """Fields of `Job` that the catalog, the preset, and an estimate or plan decide."""
 
 
