@@ -1,11 +1,13 @@
 """The model against transformers' GPT-2 and Llama of equal size: learning, training speed, decoding. One process, CPU.
 
     OMP_NUM_THREADS=1 python benchmarks/model.py --text tinyshakespeare.txt
+    python benchmarks/model.py --device cuda      # MFU, tokens per second at 256k; needs torch alone
 
 GPT-2 stands for nanoGPT's model (the same architecture and initialisation; transformers' has biases, SDPA attention):
 nanoGPT is not published as a package. Learning follows nanoGPT's published CPU setting at character level: 4 layers of
 128, block 64, batch 12, 2,000 steps, AdamW 1e-3 to 1e-4, warm-up 100, betas 0.9 and 0.99, decay 0.1, clip 1.0. Both
-models see the same batches. Steps are interleaved and counted in CPU seconds. The last line is JSON.
+models see the same batches. Steps are interleaved and counted in CPU seconds. The last line is JSON. Figures beyond
+the named ones are in the table above it.
 """
 
 import argparse
@@ -20,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerator import measure
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from nymph.model.cache import Cache
 from nymph.model.config import AttentionConfig, ModelConfig, ObjectiveConfig, WindowConfig
@@ -91,7 +93,9 @@ def parameters(model: nn.Module, tokens: Tensor, loss: Loss) -> int:
     return count
 
 
-def gpt2(config: ModelConfig, heads: int) -> GPT2LMHeadModel:
+def gpt2(config: ModelConfig, heads: int) -> nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     return GPT2LMHeadModel(GPT2Config(
         vocab_size=config.vocabulary_size, n_positions=config.context_length, n_embd=config.width,
         n_layer=config.layers, n_head=heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
@@ -150,6 +154,8 @@ def training_speed(rounds: int) -> float:
 
 def decoding(rounds: int, context: int = 2048, new: int = 32) -> float:
     """Tokens per second after a prompt of `context`, over transformers' generate with an equal Llama."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     heads = {"heads": 8, "key_value_heads": 2}
     config = ModelConfig(
         vocabulary_size=16384, width=512, layers=8, context_length=4096,
@@ -201,16 +207,13 @@ def cache_ratio(length: int = 600) -> float:
     return held / formula
 
 
-def memory(lengths: tuple[int, ...] = (8192, 16384, 32768)) -> dict[str, float]:
-    """Growth of a fresh process over a checkpointed training step of `tiny`, over the memory model's figure."""
-    figures = {}
+def memory(lengths: tuple[int, ...] = (8192, 16384, 32768)) -> None:
+    """Print the growth of a fresh process over a checkpointed step of `tiny`, and the memory model's figure."""
     for length in lengths:
         command = [sys.executable, __file__, "--step", str(length)]
         mib = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         model = estimate(preset("tiny"), length).training_bytes / 2**20
         print(f"memory    tiny at {length:7,} positions  {mib:8.0f} MiB, {model:8.0f} by the memory model")
-        figures[f"memory_vs_model_{length}"] = mib / model
-    return figures
 
 
 def measure_step(length: int) -> None:
@@ -235,6 +238,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["learning", "training", "decoding", "memory"])
+    parser.add_argument("--device", default="cpu", help="cuda measures the training step on the GPU instead")
+    parser.add_argument("--preset", default="medium", help="the model measured on a GPU")
     parser.add_argument("--step", type=int, help="only print the memory growth of a step at this length")
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -242,9 +247,12 @@ def main() -> None:
     if options.step:
         measure_step(options.step)
         return
+    if options.device != "cpu":
+        print(json.dumps(measure(options.device, options.preset)))
+        return
     figures: dict[str, float] = {}
     if options.only in (None, "memory"):
-        figures |= memory()
+        memory()
     if options.only in (None, "decoding"):
         figures["decode_vs_transformers"] = decoding(options.rounds)
         figures["cache_bytes_vs_formula"] = cache_ratio()
@@ -253,7 +261,7 @@ def main() -> None:
     if options.only in (None, "learning") and options.text:
         found = learning(options.text, options.steps)
         figures |= {"nanogpt_loss": found["gpt2_loss"], "nymph_loss": found["nymph_loss"]}
-        figures["learning_time_vs_nanogpt"] = found["nymph_seconds"] / found["gpt2_seconds"]
+        print(f"learning  {found['nymph_seconds'] / found['gpt2_seconds']:.3f} of GPT-2's time")
     print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
 
