@@ -10,8 +10,8 @@ from kedro.framework.project import configure_project, pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from nymph.cli.dashboard import DashboardOptions
 from nymph.cli.serve_options import ServeOptions
+from nymph.dashboard.options import DashboardOptions
 from nymph.hooks.tracking import read_options
 
 PROJECT = Path(__file__).parents[2]
