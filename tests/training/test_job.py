@@ -78,3 +78,8 @@ def test_pydantic_nests_the_job_and_forbids_unknown_keys() -> None:
 
 def test_the_run_is_named_by_its_directory() -> None:
     assert make().run == "a"
+
+
+def test_a_token_would_be_written_to_disk() -> None:
+    with pytest.raises(NymphError, match=r"use connection\.token_file"):
+        Job(train_rows="a", run_directory="b", checkpoint_directory="c", connection={"token": "secret"})

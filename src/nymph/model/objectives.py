@@ -21,7 +21,15 @@ from torch import Tensor
 from nymph.model.config import ObjectiveConfig
 from nymph.model.cross_entropy import chunked_cross_entropy
 from nymph.model.masking import Masks, draw_masks, without
-from nymph.model.multimodal import Batch, MultimodalModel, prosody_present
+from nymph.model.multimodal import Batch, MultimodalModel
+from nymph.model.selection import (
+    document_of,
+    hidden_patches,
+    hidden_prosody,
+    next_patches,
+    token_weights,
+    withheld,
+)
 
 ACCURACY = "accuracy"
 """Not an objective: (right guesses, guesses) of next_token, or of autoencoder."""
@@ -44,7 +52,7 @@ def compute(
     `generator` (CPU) decides what is hidden; `hide` names modalities to withhold altogether (an ablation), which draws
     nothing. Only the sums carry a gradient.
     """
-    document = batch.get("document", torch.ones_like(batch["tokens"]))
+    document = document_of(batch)
     dropout = model.config.modality_dropout if model.training else 0.0
     masks = without(hide, document) if hide else draw_masks(document, config, dropout, generator)
     if config.objective == "autoencoder":
@@ -53,9 +61,9 @@ def compute(
     losses: dict[str, Sum] = {}
     for name in config.weights():
         if name == "next_token":
-            losses[name], losses[ACCURACY] = _next_token(model, batch, document, hidden)
+            losses[name], losses[ACCURACY] = _next_token(model, batch, hidden)
         else:
-            losses[name] = _OBJECTIVES[name](model, batch, document, hidden, masks)
+            losses[name] = _OBJECTIVES[name](model, batch, hidden, masks)
     return losses
 
 
@@ -65,52 +73,46 @@ def total(losses: Mapping[str, Sum], config: ObjectiveConfig) -> Tensor:
     return torch.stack([weights[n] * s / c.clamp(min=1) for n, (s, c) in losses.items() if n in weights]).sum()
 
 
-def _next_token(model: MultimodalModel, batch: Batch, document: Tensor, hidden: Tensor) -> tuple[Sum, Sum]:
-    tokens = batch["tokens"][:, 1:]
-    weight = (
-        batch["loss_weight"][:, 1:].float() if "loss_weight" in batch else torch.ones_like(tokens, dtype=torch.float)
-    )
-    weight = weight * _continues(document)
-    at = (weight > 0).flatten().nonzero().squeeze(1)
-    rows, weights = hidden[:, :-1].flatten(0, 1)[at], weight.flatten()[at]
-    loss, right = chunked_cross_entropy(rows, model.head, tokens.flatten()[at], weights)
+def _next_token(model: MultimodalModel, batch: Batch, hidden: Tensor) -> tuple[Sum, Sum]:
+    weight = token_weights(batch).flatten()
+    at = (weight > 0).nonzero().squeeze(1)
+    rows, weights = hidden[:, :-1].flatten(0, 1)[at], weight[at]
+    loss, right = chunked_cross_entropy(rows, model.head, batch["tokens"][:, 1:].flatten()[at], weights)
     count = weights.sum()
     return (loss, count), (right, count)
 
 
-def _next_audio(model: MultimodalModel, batch: Batch, document: Tensor, hidden: Tensor, masks: Masks) -> Sum:
+def _next_audio(model: MultimodalModel, batch: Batch, hidden: Tensor, masks: Masks) -> Sum:
     if not len(batch.get("audio", ())):
         return _nothing(hidden)
-    continues = F.pad(_continues(document), (1, 0)).flatten()
-    chosen = continues[batch["audio_index"]]
+    chosen = next_patches(batch)
     before = hidden.flatten(0, 1)[batch["audio_index"][chosen] - 1]
     return _huber(model.next_audio_head(before), batch["audio"][chosen])
 
 
-def _masked_modality(model: MultimodalModel, batch: Batch, document: Tensor, hidden: Tensor, masks: Masks) -> Sum:
+def _masked_modality(model: MultimodalModel, batch: Batch, hidden: Tensor, masks: Masks) -> Sum:
     audio, prosody = _nothing(hidden), _nothing(hidden)
     if len(batch.get("audio", ())) and "audio" in masks.masked:
-        at = batch["audio_index"]
-        chosen = masks.masked["audio"].flatten()[at]
-        audio = _huber(model.audio_head(hidden.flatten(0, 1)[at[chosen]]), batch["audio"][chosen])
+        chosen = hidden_patches(batch, masks)
+        audio = _huber(model.audio_head(hidden.flatten(0, 1)[batch["audio_index"][chosen]]), batch["audio"][chosen])
     if "prosody" in batch and "prosody" in masks.masked:
-        chosen = masks.masked["prosody"] & prosody_present(batch)
+        chosen = hidden_prosody(batch, masks)
         prosody = _huber(model.prosody_head(hidden[chosen]), batch["prosody"][chosen])
     return audio[0] + prosody[0], audio[1] + prosody[1]
 
 
-def _sentiment(model: MultimodalModel, batch: Batch, document: Tensor, hidden: Tensor, masks: Masks) -> Sum:
+def _sentiment(model: MultimodalModel, batch: Batch, hidden: Tensor, masks: Masks) -> Sum:
     if "sentiment" not in batch or "sentiment" not in masks.dropped:
         return _nothing(hidden)
-    chosen = masks.dropped["sentiment"] & (batch["sentiment"] >= 0)
+    chosen = withheld(batch, masks, "sentiment")
     logits = model.sentiment_head(hidden[chosen]).float()
     return F.cross_entropy(logits, batch["sentiment"][chosen], reduction="sum"), _count(logits)
 
 
-def _speaker(model: MultimodalModel, batch: Batch, document: Tensor, hidden: Tensor, masks: Masks) -> Sum:
+def _speaker(model: MultimodalModel, batch: Batch, hidden: Tensor, masks: Masks) -> Sum:
     if not len(batch.get("speaker_vectors", ())) or "speaker" not in masks.dropped:
         return _nothing(hidden)
-    chosen = masks.dropped["speaker"] & (batch["speaker"] >= 0)
+    chosen = withheld(batch, masks, "speaker")
     target = batch["speaker_vectors"][batch["speaker"][chosen]].float()
     cosine = F.cosine_similarity(model.speaker_head(hidden[chosen]).float(), target, dim=-1)
     return (1 - cosine).sum(), _count(cosine)
@@ -132,11 +134,6 @@ def _huber(guess: Tensor, target: Tensor) -> Sum:
     return (loss.sum(dim=-1) / known.sum(dim=-1).clamp(min=1)).sum(), _count(loss)
 
 
-def _continues(document: Tensor) -> Tensor:
-    """Positions 1..T-1 that belong to the document of the position before: bool [B, T - 1]."""
-    return (document[:, 1:] == document[:, :-1]) & (document[:, 1:] > 0)
-
-
 def _count(rows: Tensor) -> Tensor:
     return torch.tensor(float(len(rows)), device=rows.device)
 
@@ -145,7 +142,7 @@ def _nothing(like: Tensor) -> Sum:
     return like.new_zeros((), dtype=torch.float32), like.new_zeros((), dtype=torch.float32)
 
 
-_OBJECTIVES: dict[str, Callable[[MultimodalModel, Batch, Tensor, Tensor, Masks], Sum]] = {
+_OBJECTIVES: dict[str, Callable[[MultimodalModel, Batch, Tensor, Masks], Sum]] = {
     "next_audio": _next_audio,
     "masked_modality": _masked_modality,
     "sentiment": _sentiment,

@@ -2,18 +2,17 @@
 
 A step's loss is divided by target counts over all its micro-batches and ranks, so they must be known before the first
 backward pass. Counting needs the masks, which the same seed draws again; that costs about a millisecond in the reading
-thread and spares a synchronisation between forward and backward. A test holds it equal to what `objectives.compute`
-reports.
+thread and spares a synchronisation between forward and backward. Where targets are, `nymph.model.selection` says to
+both.
 """
 
 import hashlib
 
 import torch
-from torch import Tensor
 
 from nymph.model.config import ModelConfig, ObjectiveConfig
-from nymph.model.masking import Masks, draw_masks
-from nymph.model.multimodal import prosody_present
+from nymph.model.masking import draw_masks
+from nymph.model.selection import hidden_patches, hidden_prosody, next_patches, token_weights, withheld
 from nymph.sequences.collation import Batch
 
 
@@ -31,29 +30,10 @@ def count_targets(batch: Batch, model: ModelConfig, objectives: ObjectiveConfig,
     generator = torch.Generator().manual_seed(seed)
     masks = draw_masks(document, objectives, model.modality_dropout, generator)
     counts = {
-        "next_token": _next_token(batch),
-        "next_audio": _audio(batch, _continued(document)),
-        "masked_modality": _masked(batch, masks),
-        "sentiment": (masks.dropped["sentiment"] & (batch["sentiment"] >= 0)).sum(),
-        "speaker": (masks.dropped["speaker"] & (batch["speaker"] >= 0)).sum() * bool(len(batch["speaker_vectors"])),
+        "next_token": token_weights(batch).sum(),
+        "next_audio": next_patches(batch).sum(),
+        "masked_modality": hidden_patches(batch, masks).sum() + hidden_prosody(batch, masks).sum(),
+        "sentiment": withheld(batch, masks, "sentiment").sum(),
+        "speaker": withheld(batch, masks, "speaker").sum() * bool(len(batch["speaker_vectors"])),
     }
     return {name: float(counts[name]) for name in objectives.weights()}
-
-
-def _next_token(batch: Batch) -> Tensor:
-    return (batch["loss_weight"].clamp(min=0) * _continued(batch["document"])).sum()
-
-
-def _continued(document: Tensor) -> Tensor:
-    """Positions [B, T] that belong to the document of the position before."""
-    continued = torch.zeros_like(document, dtype=torch.bool)
-    continued[:, 1:] = (document[:, 1:] == document[:, :-1]) & (document[:, 1:] > 0)
-    return continued
-
-
-def _audio(batch: Batch, where: Tensor) -> Tensor:
-    return where.flatten()[batch["audio_index"]].sum()
-
-
-def _masked(batch: Batch, masks: Masks) -> Tensor:
-    return _audio(batch, masks.masked["audio"]) + (masks.masked["prosody"] & prosody_present(batch)).sum()
