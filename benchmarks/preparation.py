@@ -58,7 +58,7 @@ def main() -> None:
     costs = {cores: speed_of_cores(cores, options.rounds) for cores in CORES}
     errors = word_errors()
     show(costs, errors)
-    memory = {"peak_rss_mib_10h": None} if options.quick else memory_figures(10, 30)
+    memory = {"peak_rss_mib_10h": None} if options.quick else memory_figures(10, 20)
     print(json.dumps(ratios(costs) | rates(errors) | stages() | memory))
 
 

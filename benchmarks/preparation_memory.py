@@ -1,6 +1,6 @@
 """Memory of every preparation stage over long recordings, each stage in a process of its own.
 
-    OMP_NUM_THREADS=1 python benchmarks/preparation_memory.py [--hours 10] [--minutes 30]
+    OMP_NUM_THREADS=1 python benchmarks/preparation_memory.py [--hours 10] [--minutes 20]
 
 Two recordings: `--hours` of FLAC in which a conversation of 30 s begins every half hour, and `--minutes` of that
 conversation without a pause, measured at half and at full length. Whoever transcribes ten dense hours pays for hours
@@ -41,7 +41,7 @@ TEN_HOURS = 600
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--hours", type=float, default=10.0, help="length of the sparse recording")
-    arguments.add_argument("--minutes", type=float, default=30.0, help="length of the dense recording")
+    arguments.add_argument("--minutes", type=float, default=20.0, help="length of the dense recording")
     arguments.add_argument("--stage", nargs=2, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.stage:
