@@ -124,6 +124,12 @@ def test_rows_keep_their_columns_when_mixed(tmp_path: Path) -> None:
     )
 
 
+def test_many_tables_have_a_name_that_fits_a_ticket(tmp_path: Path) -> None:
+    folders = [str(shards(tmp_path / f"{number:0100}", 3)) for number in range(9)]
+    source = open_source(folders)
+    assert len(ids(source.batches(Ticket(source.table)))) == 27
+
+
 def test_tables_of_words_and_of_two_places_are_not_mixed(tmp_path: Path) -> None:
     good, bad = str(shards(tmp_path / "a", 5)), str(write(tmp_path / "w" / "a.parquet", words(5)).parent)
     with pytest.raises(NymphError, match="have different columns"):

@@ -63,6 +63,19 @@ def test_it_goes_on_after_the_row_of_its_state(tmp_path: Path) -> None:
     assert start + ids_of(second) == whole
 
 
+def test_mixed_tables_and_token_budgets_are_continued_too(tmp_path: Path) -> None:
+    folders = [str(shards(tmp_path / "a", 40)), str(shards(tmp_path / "b", 20))]
+    reading = Reading(batch_tokens=5 * LENGTH, weights=(0.5, 2))
+    whole = ids_of(ArrowFlightDataset(folders, reading))
+    first = ArrowFlightDataset(folders, reading)
+    start = next(iter(first))["id"].tolist()
+    second = ArrowFlightDataset(folders, reading)
+    second.load_state_dict(first.state_dict())
+    assert len(start) == 5
+    assert len(whole) == 60
+    assert start + ids_of(second) == whole
+
+
 def test_another_table_is_not_continued(tmp_path: Path) -> None:
     state = ArrowFlightDataset(str(shards(tmp_path / "a", 20))).state_dict()
     with pytest.raises(NymphError, match="expected fingerprint"):

@@ -17,7 +17,7 @@ from nymph.errors import NymphError
 from nymph.flight.connection import Address, Clients, Connection
 from nymph.flight.failures import WIRE_ERRORS
 from nymph.flight.mixed import check_mixable
-from nymph.flight.mixture import Mixture, mixed_fingerprint
+from nymph.flight.mixture import Mixture, mixed_fingerprint, mixed_name
 from nymph.flight.pieces import batches_of, wire_rows
 from nymph.flight.stream import Patience, RemoteTable, Stream
 from nymph.flight.tickets import Ticket
@@ -39,7 +39,7 @@ class RemoteSource:
         self._names = tuple(address.table for address in addresses)
         self._weights = None if weights is None and len(addresses) == 1 else tuple(weights or [1.0] * len(addresses))
         self._streams: list[Stream] = []
-        self.table = "+".join(self._names)
+        self.table = self._names[0] if self._weights is None else mixed_name(self._names)
         self.schemas: list[pa.Schema] = []
         self._remote = self._ask_patiently()
         self.schema, self.rows, self.nbytes = self._remote.schema, self._remote.rows, self._remote.nbytes

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from nymph.errors import NymphError
 from nymph.flight.gather import Arenas, Gatherer
-from nymph.flight.mixture import Mixture, mixed_fingerprint
+from nymph.flight.mixture import Mixture, mixed_fingerprint, mixed_name
 from nymph.flight.pieces import batches_of, check_fingerprint, position_runs, project, wire_rows
 from nymph.flight.tables import Table
 from nymph.flight.tickets import Ticket
@@ -26,7 +26,7 @@ class MixedTable:
                 raise NymphError(f"table {table.name!r} is empty or has columns of varying width: it cannot be mixed")
         self._tables = list(tables)
         self._mixture = Mixture(tuple(table.rows for table in tables), tuple(weights))
-        self.name = "+".join(table.name for table in tables)
+        self.name = mixed_name([table.name for table in tables])
         self.schema: pa.Schema = first.schema
         self.rows = self._mixture.rows
         self.nbytes = self._mixture.nbytes([table.nbytes for table in tables])

@@ -19,6 +19,9 @@ from nymph.files import fingerprint
 from nymph.flight.order import MAX_ROWS, Order, Rows
 
 
+_LONGEST_NAME = 200
+
+
 @dataclass(frozen=True)
 class Mixture:
     """How tables of `sizes` rows are mixed by `weights`; NymphError where an epoch would be empty or endless."""
@@ -71,6 +74,12 @@ class Mixture:
             inner = replace(order, rows=size, epoch=before + int(number), block=1)
             rows[mine] = inner.rows_at(places[mine])
         return rows
+
+
+def mixed_name(names: Sequence[str]) -> str:
+    """What tables are called together, short enough for a ticket."""
+    name = "+".join(names)
+    return name if len(name) <= _LONGEST_NAME else f"{names[0][:_LONGEST_NAME]}+{len(names) - 1} more"
 
 
 def mixed_fingerprint(fingerprints: Sequence[str], weights: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ every row still comes once an epoch, but their batches take turns, so the order 
 `num_workers=0`, which is also the fastest: the rows are read ahead by a thread already.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,17 +24,21 @@ class Reading:
     """Which rows of a table, and how many at a time."""
 
     batch_rows: int = 8
+    batch_tokens: int = 0
+    """Tokens that a batch holds at most, instead of `batch_rows`."""
     columns: tuple[str, ...] | None = None
     seed: int = 0
     shuffle: bool = True
     rank: int = 0
     world: int = 1
+    weights: tuple[float, ...] | None = None
+    """How often each row of each of several tables comes in an epoch; None is once."""
     connection: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `nymph.flight.connection.Connection`."""
 
 
 class ArrowFlightDataset(IterableDataset):
-    """One epoch of `location` each time it is iterated, the next epoch the next time.
+    """One epoch of `location`, a table or several to mix, each time it is iterated, the next epoch the next time.
 
     `convert` makes each batch what the loop wants; `tensors` by default. `state_dict` is the place after the last
     batch that was given out in this process; NymphError where another table is continued from it.
@@ -42,7 +46,7 @@ class ArrowFlightDataset(IterableDataset):
 
     def __init__(
         self,
-        location: str,
+        location: str | Sequence[str],
         reading: Reading | None = None,
         convert: Callable[[pa.RecordBatch], Any] | None = None,
     ) -> None:
@@ -56,9 +60,17 @@ class ArrowFlightDataset(IterableDataset):
         rank, world = _lane(reading)
         start, done = self._position, 0
         ticket = Ticket(
-            source.table, reading.columns, reading.seed, self._epoch, start, None, rank, world, reading.batch_rows,
-            reading.shuffle,
-        )  # fmt: skip
+            table=source.table,
+            columns=reading.columns,
+            seed=reading.seed,
+            epoch=self._epoch,
+            start=start,
+            rank=rank,
+            world=world,
+            batch_rows=0 if reading.batch_tokens else reading.batch_rows,
+            batch_tokens=reading.batch_tokens,
+            shuffle=reading.shuffle,
+        )
         for batch in source.batches(ticket):
             done += batch.num_rows
             self._position = min(start + done * world, source.rows)
@@ -66,7 +78,9 @@ class ArrowFlightDataset(IterableDataset):
         self._epoch, self._position = self._epoch + 1, 0
 
     def __len__(self) -> int:
-        """Batches of a whole epoch on this rank, without workers."""
+        """Batches of a whole epoch on this rank, without workers; TypeError where a token budget makes them."""
+        if self._reading.batch_tokens:
+            raise TypeError("the number of batches within a token budget is not known before they are read")
         first_to_last = Ticket("any", rank=self._reading.rank, world=self._reading.world)
         _, rows = first_to_last.share(self._open().rows)
         return -(-rows // self._reading.batch_rows)
@@ -88,7 +102,7 @@ class ArrowFlightDataset(IterableDataset):
 
     def _open(self) -> RowSource:
         if self._source is None:
-            self._source = open_source(self._location, **self._reading.connection)
+            self._source = open_source(self._location, self._reading.weights, **self._reading.connection)
         return self._source
 
 
