@@ -18,7 +18,6 @@ from nymph.errors import NymphError
 from nymph.files import fingerprint
 from nymph.flight.order import MAX_ROWS, Order, Rows
 
-
 _LONGEST_NAME = 200
 
 
