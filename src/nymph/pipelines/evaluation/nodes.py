@@ -21,6 +21,8 @@ from nymph.training.evaluation import Evaluation, evaluate
 from nymph.training.job import Job
 from nymph.training.world import World
 
+_SHOW_ALL = frozenset({"image"})
+"""Withholding what no row holds: every other modality is shown and none is masked, so that ablations compare alike."""
 PROMPT_SHARE = 4
 """A sample's prompt is this part of its document."""
 
@@ -54,26 +56,31 @@ def _losses(
         return evaluate(model, source, objectives, world, options.batch_rows, options.rows, hide=hide)
 
     whole = measure()
-    without = {name: measure(frozenset({name})).losses for name in MODALITIES if options.ablations and name != "image"}
+    withheld = [frozenset({name}) for name in MODALITIES if name not in _SHOW_ALL] if options.ablations else []
+    shown = measure(_SHOW_ALL).losses if withheld else {}
+    without = {next(iter(names)): measure(names).losses for names in withheld}
     return {
         "loss": whole.loss,
         "losses": whole.losses,
         "accuracy": whole.accuracy,
         "perplexity": whole.perplexity,
+        "with_all": shown,
         "without": without,
-        "summary": _summary(whole, without),
+        "summary": _summary(whole, shown, without),
     }
 
 
-def _summary(whole: Evaluation, without: dict[str, dict[str, float]]) -> list[str]:
+def _summary(whole: Evaluation, shown: dict[str, float], without: dict[str, dict[str, float]]) -> list[str]:
     parts = ", ".join(f"{name} {value:.4f}" for name, value in whole.losses.items())
     lines = [f"test loss {whole.loss:.4f} ({parts})"]
     changes = [
-        f"{name} {losses['next_token'] - whole.losses['next_token']:+.4f}"
+        f"without {name} {losses['next_token'] - shown['next_token']:+.4f}"
         for name, losses in without.items()
         if "next_token" in losses
     ]
-    return [*lines, f"next-token loss with a modality withheld: {', '.join(changes)}"] if changes else lines
+    if not changes:
+        return lines
+    return [*lines, f"next-token loss {shown['next_token']:.4f} with every modality shown; {', '.join(changes)}"]
 
 
 def _samples(
