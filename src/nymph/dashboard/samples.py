@@ -23,6 +23,7 @@ from nymph.files import read_json
 from nymph.parquet import read_parquet
 from nymph.sequences.writer import ORIGINS
 from nymph.text.tokenizer import Tokenizer
+from nymph.text.vocabulary import END_OF_DOCUMENT
 from nymph.training.events import SAMPLES
 
 TOKENIZER = Path("tokenizer") / "tokenizer.json"
@@ -80,6 +81,7 @@ class Samples:
         values = read_json(path)
         tokenizer = _tokenizer(run.folder / TOKENIZER)
         words = {name: _decode(tokenizer, values.get(name, [])) for name in _WORDS}
+        words["generated"] = words["generated"].partition(END_OF_DOCUMENT)[0] or END_OF_DOCUMENT
         excerpt = self._excerpt(values)
         about = {"source": excerpt.source, "start": excerpt.start, "end": excerpt.end} if excerpt else None
         return {**values, **words, "recording": about}

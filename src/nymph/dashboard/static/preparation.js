@@ -1,4 +1,4 @@
-// How far the latest Kedro run is, stage by stage; folded away once it is over.
+// How far the latest Kedro run is, stage by stage; folded away once its data is ready.
 
 import { duration, whole } from "/static/format.js";
 import { $, make, render } from "/static/panels.js";
@@ -11,9 +11,10 @@ export function showPreparation(preparation) {
   const section = $("preparation");
   section.hidden = !stages.some((stage) => !TRAINED.has(stage.name));
   if (section.hidden) return;
-  if (section.dataset.status !== preparation.status) {
-    section.dataset.status = preparation.status;
-    section.open = preparation.status !== "finished";
+  const busy = preparation.status === "failed" || stages.some((stage) => stage.state === "running" && !TRAINED.has(stage.name));
+  if (section.dataset.busy !== String(busy)) {
+    section.dataset.busy = busy;
+    section.open = busy;
   }
   render($("preparation-summary"), preparation, () => [headline(preparation, stages)]);
   render($("stages"), preparation, () => stages.map((stage) => stageItem(stage, preparation.seen)));
@@ -35,7 +36,7 @@ function stageItem(stage, now) {
   } else {
     lines.push(make("span", { className: "about", textContent: stage.state === "running" ? (stage.node ?? "").replaceAll("_", " ") : stage.state }));
   }
-  if (stage.began) lines.push(make("span", { className: "about", textContent: times(stage, finished, now) }));
+  if (stage.began && !(stage.state === "running" && TRAINED.has(stage.name))) lines.push(make("span", { className: "about", textContent: times(stage, finished, now) }));
   const item = make("li", { className: "stage", children: lines });
   item.dataset.state = stage.state;
   return item;
