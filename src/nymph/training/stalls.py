@@ -90,7 +90,10 @@ class StallWatch:
     def _culprits(self, now: float) -> dict[int, str]:
         silent = {rank: seen for rank, seen in enumerate(self._seen) if now - seen.heard >= self._seconds / 2}
         if silent:
-            return {rank: f"silent for {now - seen.heard:.0f} s at step {seen.step}" for rank, seen in silent.items()}
+            return {
+                rank: f"silent for {now - seen.heard:.0f} s, last heard at step {seen.step}"
+                for rank, seen in silent.items()
+            }
         last = max(seen.step for seen in self._seen)
         return {rank: f"still at step {seen.step}" for rank, seen in enumerate(self._seen) if seen.step < last}
 
