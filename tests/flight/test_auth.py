@@ -1,6 +1,8 @@
 """Tokens: what a header grants, and what a token file must look like."""
 
 import json
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +31,14 @@ def test_each_token_grants_its_scopes() -> None:
 def test_anything_else_grants_nothing(header: list[str]) -> None:
     with pytest.raises(fl.FlightUnauthenticatedError):
         granted(header)
+
+
+@pytest.mark.parametrize(("ago", "admitted"), [(-3600, True), (30, True), (3600, False)])
+def test_an_expired_token_has_a_minute_for_clocks_that_differ(ago: float, admitted: bool) -> None:
+    token = Token.of("first", ["read"], expires=time.time() - ago)
+    outcome = nullcontext() if admitted else pytest.raises(fl.FlightUnauthenticatedError)
+    with outcome:
+        Authenticator([token]).start_call(INFO, {"authorization": ["Bearer first"]})
 
 
 def test_a_token_file_is_read(tmp_path: Path) -> None:
