@@ -211,6 +211,7 @@ class Card {
     this.plot = Object.assign(document.createElement("div"), { className: "plot" });
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", `${text} by step`);
     this.plot.append(this.canvas);
     this.element.append(head, this.plot);
     this.text = text;
