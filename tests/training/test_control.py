@@ -37,10 +37,11 @@ def test_a_run_that_is_asked_to_stop_stops_after_its_step_and_goes_on_another_ti
 
 
 def test_a_checkpoint_is_saved_when_it_is_asked_for(make_job: JobMaker) -> None:
-    job = make_job(steps=4, checkpoint_every=0, evaluation_every=0)
+    job = make_job(steps=6, checkpoint_every=0, evaluation_every=0)
     train(job, Asking(job.run_directory, "checkpoint", 2))  # type: ignore[arg-type]
     events = list(read_events(Path(job.run_directory) / EVENTS))
-    assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [2, 4]
+    first, last = (event["step"] for event in events if event["kind"] == "checkpoint")
+    assert (first in (2, 3), last) == (True, 6)  # ranks that share a state agree on it first, which takes a step
     assert [event["request"] for event in events if event["kind"] == "control"] == ["checkpoint"]
 
 
