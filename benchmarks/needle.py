@@ -4,9 +4,9 @@
 
 One needle, one of 16 tokens that the hay of random tokens never holds, lies anywhere in it but within the windowed
 layers' reach of the end; there it is asked for, and the answer is the only target (1 in 16 by chance). Training is at
-256 positions whose numbers jump (PoSE, arXiv:2309.10400), so that the distances are those of the full length; at
-first the needle is there 32 times, from half the way on once. A few steps at 4,096 end it. Retrieval is then measured
-on hay that was never seen, at both lengths and without jumps. The last line is JSON.
+256, 1,024 and 4,096 positions whose numbers jump (PoSE, arXiv:2309.10400), so that the distances are those of 32,768;
+at first the needle is there several times, from half of a stage on once. Retrieval is then measured on hay that was
+never seen, at both lengths and without jumps. The last line is JSON.
 """
 
 import argparse
@@ -25,6 +25,8 @@ HAY, NEEDLES = 47, 16
 QUESTION = HAY + NEEDLES
 LONGEST = 32768
 WINDOW = preset("tiny").window.size
+STAGES = ((200, 16, 256, 2e-3, 32), (50, 4, 1024, 1e-3, 4), (30, 2, 4096, 1e-3, 4))
+"""Steps, rows, positions, learning rate and copies of the needle at first."""
 TEXT_ONLY = ObjectiveConfig(next_audio=0, masked_modality=0, sentiment=0, speaker=0)
 
 
@@ -80,16 +82,14 @@ def retrieval(model: MultimodalModel, rows: int, length: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300, help="training steps at 256 positions")
-    parser.add_argument("--long-steps", type=int, default=24, help="training steps at 4,096 positions")
     parser.add_argument("--rows", type=int, default=8, help="sequences asked at each length")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = MultimodalModel(preset("tiny", vocabulary_size=QUESTION + 1))
     start = time.process_time()
-    learn(model, options.steps, rows=16, length=256, rate=2e-3, most=32)
-    learn(model, options.long_steps, rows=1, length=4096, rate=5e-4, most=1)
+    for stage in STAGES:
+        learn(model, *stage)
     figures = {"training_cpu_seconds": time.process_time() - start}
     for length in (4096, LONGEST):
         figures[f"retrieval_{length}"] = retrieval(model, options.rows, length)
