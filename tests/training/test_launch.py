@@ -2,7 +2,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -41,10 +41,19 @@ def weights(report: Report) -> dict[str, Any]:
     return load_tensors(Path(str(report.checkpoint)) / "model.safetensors")
 
 
-@pytest.mark.parametrize(("batch_rows", "shares"), [(6, ()), (7, (1, 3))], ids=["even", "uneven"])
-def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, shares: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("batch_rows", "options"),
+    [
+        (6, {}),
+        (7, {"shares": (1, 3)}),
+        (7, {"shares": (1, 3), "sharding": "optimizer"}),
+        (7, {"shares": (1, 3), "sharding": "full"}),
+    ],
+    ids=["even", "uneven", "optimizer shards", "full shards"],
+)
+def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, options: dict[str, Any]) -> None:
     one = plain(make_job, "one", batch_rows=batch_rows, gradient_accumulation=3)
-    two = plain(make_job, "two", batch_rows=batch_rows, launch=Launch(ranks=2, shares=shares))
+    two = plain(make_job, "two", batch_rows=batch_rows, gradient_accumulation=2, launch=Launch(ranks=2, **options))
     alone, together = train(one), train(two)
     assert losses(two) == pytest.approx(losses(one), rel=1e-6)
     assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
@@ -53,13 +62,32 @@ def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, shares: tuple
     assert together.tokens == alone.tokens
 
 
-def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker) -> None:
-    whole, moved = plain(make_job, "whole"), plain(make_job, "moved")
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [({"compression": "bf16"}, 1e-4), ({"synchronise_every": 2, "shares": (1, 2)}, 2e-2)],
+    ids=["bf16 gradients", "a mean of weights every other step"],
+)
+def test_ranks_that_exchange_less_train_nearly_like_one(
+    make_job: JobMaker, options: dict[str, Any], difference: float
+) -> None:
+    one, two = plain(make_job, "one"), plain(make_job, "two", launch=Launch(ranks=2, **options))
+    alone, together = train(one), train(two)
+    assert losses(two) == pytest.approx(losses(one), rel=difference)
+    assert losses(two)[1:] != losses(one)[1:]
+    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=difference)
+
+
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker, sharding: Literal["none", "full"]) -> None:
+    whole, moved = plain(make_job, "whole"), plain(make_job, "moved", evaluation_every=0)
     train(whole)
     with pytest.raises(ValueError, match="half way"):
-        train(moved, FailAt(3))
-    report = train(replace(moved, launch=Launch(ranks=2)))
+        train(moved, FailAt(2))
+    stop = replace(moved, max_tokens=4 * 3 * 16, launch=Launch(ranks=2, sharding=sharding))
+    assert train(stop).steps == 4
+    report = train(moved)
     assert report.resumed_from is not None
+    assert report.resumed_from.endswith("00000004")
     assert losses(moved) == pytest.approx(losses(whole), rel=1e-5)
 
 

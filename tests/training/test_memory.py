@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
-from nymph.training import step
+from nymph.training import objectives
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job
 from nymph.training.loop import train
@@ -16,14 +16,14 @@ from .conftest import JobMaker
 
 def small_device(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """A device on which more than `rows` rows at once do not fit."""
-    compute = step.compute
+    compute = objectives.compute
 
     def limited(model: Any, batch: Any, *rest: Any) -> Any:
-        if len(batch["tokens"]) > rows:
+        if torch.is_grad_enabled() and len(batch["tokens"]) > rows:
             raise torch.OutOfMemoryError("tried to allocate 1 EiB")
         return compute(model, batch, *rest)
 
-    monkeypatch.setattr(step, "compute", limited)
+    monkeypatch.setattr(objectives, "compute", limited)
 
 
 def events(job: Job, kind: str) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_another_runtime_error_is_not_taken_for_it(make_job: JobMaker, monkeypat
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("inline_container.cc unexpected pos")
 
-    monkeypatch.setattr(step, "compute", broken)
+    monkeypatch.setattr(objectives, "compute", broken)
     with pytest.raises(RuntimeError, match="unexpected pos"):
         train(make_job())
 
@@ -70,14 +70,16 @@ def test_another_runtime_error_is_not_taken_for_it(make_job: JobMaker, monkeypat
 def test_the_largest_batch_is_tried_before_the_first_step(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, tight = make_job("plain", batch_rows=8), make_job("tight", batch_rows=8, preflight="always")
     train(plain)
-    compute = step.compute
+    compute = objectives.compute
 
     def limited(model: Any, batch: Any, *rest: Any) -> Any:
-        if len(batch["tokens"]) > 4 and len(batch["audio"]) > 100:  # only where every position is sound
+        if (
+            torch.is_grad_enabled() and len(batch["tokens"]) > 4 and len(batch["audio"]) > 100
+        ):  # only where every position is sound
             raise torch.OutOfMemoryError("tried to allocate 1 EiB")
         return compute(model, batch, *rest)
 
-    monkeypatch.setattr(step, "compute", limited)
+    monkeypatch.setattr(objectives, "compute", limited)
     assert train(tight).status == "finished"
     kinds = [event["kind"] for event in read_events(Path(tight.run_directory) / EVENTS)]
     assert kinds.index("alert") < kinds.index("step")

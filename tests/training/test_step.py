@@ -9,6 +9,7 @@ from nymph.model.multimodal import MultimodalModel
 from nymph.sequences.collation import collate
 from nymph.training.data import MicroBatch, StepRows
 from nymph.training.job import Optimiser
+from nymph.training.objectives import Objectives
 from nymph.training.optimisation import build_optimizer
 from nymph.training.step import Stepper
 from nymph.training.targets import count_targets
@@ -24,7 +25,8 @@ def gradients(*rows: pa.RecordBatch) -> dict[str, torch.Tensor]:
     """Of one step over these micro-batches, as the optimizer would see them."""
     torch.manual_seed(0)
     model = MultimodalModel(MODEL).train()
-    stepper = Stepper(model, OBJECTIVES, build_optimizer(model, Optimiser()), World(torch.device("cpu")), clip=0.0)
+    losses, optimizer = Objectives(model, OBJECTIVES), build_optimizer(model, Optimiser())
+    stepper = Stepper(losses, optimizer, World(torch.device("cpu")), clip=0.0)
     seen: dict[str, torch.Tensor] = {}
 
     def keep(loss: float, norm: float) -> str:

@@ -11,10 +11,12 @@ from nymph.flight.source import RowSource
 from nymph.flight.tickets import Ticket
 from nymph.model.config import ObjectiveConfig
 from nymph.model.multimodal import MultimodalModel
-from nymph.model.objectives import ACCURACY, compute
+from nymph.model.objectives import ACCURACY
 from nymph.sequences.collation import Batch, collate
 from nymph.training.data import check_batch
 from nymph.training.devices import autocast
+from nymph.training.objectives import Objectives
+from nymph.training.preflight import largest_batch
 from nymph.training.targets import micro_seed
 from nymph.training.world import World
 
@@ -41,19 +43,23 @@ def evaluate(
     rows: int | None = None,
     precision: str = "fp32",
     hide: frozenset[str] = frozenset(),
+    losses: Objectives | None = None,
 ) -> Evaluation:
     """Mean losses over the first `rows` rows of `source` (None is all), shared by the ranks.
 
-    `hide` withholds modalities from the model (an ablation). Leaves the model in the mode it came in.
+    `hide` withholds modalities from the model (an ablation); `losses` is the module that holds the model, where it is
+    cut over the ranks. Leaves the model in the mode it came in.
     """
+    losses = losses or Objectives(model, objectives)
     sums: defaultdict[str, float] = defaultdict(float)
     counts: defaultdict[str, float] = defaultdict(float)
     training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(precision, world.device):
-        for index, batch in enumerate(_batches(source, model, world, batch_rows, rows)):
-            generator = torch.Generator().manual_seed(micro_seed(0, 0, world.rank, index))
-            for name, (loss, count) in compute(model, batch, objectives, generator, hide).items():
+    with torch.no_grad(), autocast(precision, world.device):
+        batches = _batches(source, model, world, batch_rows, rows)
+        for index, (batch, counted) in enumerate(_in_step(batches, model, world)):
+            found = losses(batch, micro_seed(0, 0, world.rank, index), hide)
+            for name, (loss, count) in found.items() if counted else ():
                 sums[name] += loss.item()
                 counts[name] += count.item()
     model.train(training)
@@ -68,7 +74,17 @@ def _batches(
     for rows_of_batch in source.batches(ticket):
         batch = collate(rows_of_batch)
         check_batch(batch, model.config)
-        yield {name: tensor.to(world.device) for name, tensor in batch.items()}
+        yield batch
+
+
+def _in_step(batches: Iterator[Batch], model: MultimodalModel, world: World) -> Iterator[tuple[Batch, bool]]:
+    """Batches on every rank until no rank has one left, and whether they count: shards are gathered by all or none."""
+    while True:
+        batch = next(batches, None)
+        if not world.sum([float(batch is not None)])[0]:
+            return
+        filler = largest_batch(model.config, 1, audio=False) if batch is None else batch
+        yield {name: tensor.to(world.device) for name, tensor in filler.items()}, batch is not None
 
 
 def _over_ranks(

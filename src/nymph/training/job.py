@@ -101,8 +101,12 @@ class Launch:
     """Ranks of one machine to go on with: after `restarts` the rank that dies is left out, until so few are left."""
     fewest_nodes: int = 0
     """Machines of several to go on with, and to begin with when no more come within 30 seconds; 0 is all."""
+    sharding: Literal["none", "optimizer", "full"] = "none"
+    """What the ranks share instead of each holding it: gradients and optimizer state, or the weights too."""
     compression: Literal["none", "fp16", "bf16"] = "none"
     """Precision of gradients on the wire."""
+    synchronise_every: int = 1
+    """Steps after which ranks exchange; above 1 each trains by itself and they take the mean (not exact)."""
     timeout_seconds: float = 300.0
     """Seconds a rank waits for another before it gives up."""
 
@@ -114,6 +118,10 @@ class Launch:
                 "launch.fewest_ranks must be 1 or more and launch.fewest_nodes 0 to launch.nodes, "
                 f"got {self.fewest_ranks!r} and {self.fewest_nodes!r}"
             )
+        if self.synchronise_every < 1:
+            raise NymphError(f"launch.synchronise_every must be 1 or more, got {self.synchronise_every!r}")
+        if (self.sharding != "none") + (self.compression != "none") + (self.synchronise_every > 1) > 1:
+            raise NymphError("launch takes one of sharding, compression and synchronise_every, not two together")
         if self.shares and self.fewest_nodes not in (0, self.nodes):
             raise NymphError("launch.shares names every rank, so launch.fewest_nodes cannot be less than launch.nodes")
         if any(share < 1 for share in self.shares):

@@ -47,6 +47,8 @@ class Keeper:
         state.precision = self._learner.precision
         if self._saver is not None:
             self._saver.save(state.to_dict(), checkpoint_config(self._job.model), best)
+        else:
+            self._learner.gather()
 
     def never(self, step: int) -> None:
         """The state of `step` must not become a checkpoint."""

@@ -58,10 +58,17 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Copy saved state into the optimizer; NymphError where names or shapes do not fit."""
-    for name, tensor in optimizer_tensors(model, optimizer).items():
-        if name not in tensors or tensors[name].shape != tensor.shape:
-            raise NymphError(f"the checkpoint's optimizer state does not fit: {name!r} is missing or of another shape")
+    live = optimizer_tensors(model, optimizer)
+    check_fits(live, tensors)
+    for name, tensor in live.items():
         tensor.copy_(tensors[name])
+
+
+def check_fits(live: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """NymphError where a tensor was not saved, or in another shape."""
+    for name, tensor in live.items():
+        if name not in saved or saved[name].shape != tensor.shape:
+            raise NymphError(f"the checkpoint's state does not fit: {name!r} is missing or of another shape")
 
 
 def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:

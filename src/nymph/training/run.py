@@ -75,6 +75,7 @@ class Run:
         except BaseException as error:
             self._on_error(error)
             raise
+        self._learner.average()
         self._save()
         if failure := self._keeper.wait():
             self.alert("checkpoint", failure)
@@ -90,7 +91,8 @@ class Run:
     def _begin(self) -> None:
         job, learner = self.job, self._learner
         self._reporter.start(job, self.world, self.state, learner.parameters, learner.precision, self.last_checkpoint)
-        if job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda"):
+        alone = job.launch.sharding == "none"  # with shards, a rank without memory would leave the others waiting
+        if alone and (job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda")):
             self._updates.preflight(self.state.cursor)
 
     def _steps(self) -> tuple[str, str]:
@@ -207,9 +209,12 @@ class Run:
         """Evaluate and save where it is time to."""
         step, job = self.state.step, self.job
         self._onlookers.listen(step)
-        better = self._evaluate() if _due(step, job.evaluation_every, job.steps) else False
-        requested, self._requests.checkpoint = self._requests.checkpoint, False
-        if better or requested or (job.checkpoint_every and step % job.checkpoint_every == 0):
+        look = _due(step, job.evaluation_every, job.steps)
+        keep = bool(job.checkpoint_every and step % job.checkpoint_every == 0)
+        if look or keep or step % job.launch.synchronise_every == 0:
+            self._learner.average()
+        better = self._evaluate() if look else False
+        if better or keep:
             self._save(best=better)
         if failure := self._keeper.failure():
             self.alert("checkpoint", failure)
@@ -217,14 +222,19 @@ class Run:
     def _ending(self) -> tuple[str, str] | None:
         """Status and reason where training must end now. Ranks agree, or one would wait for the others for ever."""
         state, job = self.state, self.job
-        asked, late, stop, *figures = self.world.sum(
+        wanted, self._requests.checkpoint = self._requests.checkpoint, False
+        keep, asked, late, stop, *figures = self.world.sum(
             [
+                float(wanted),
                 float(self._requests.end is not None),
                 float(bool(job.max_seconds) and state.seconds >= job.max_seconds),
                 float(self._requests.stop),
                 *self._onlookers.figures.addends(),
             ]
         )
+        if keep:
+            self._learner.average()
+            self._save()
         self._onlookers.report(state.step, figures, self._updates.reader)
         if state.step >= job.steps:
             return "finished", f"all {job.steps} steps"
@@ -247,8 +257,17 @@ class Run:
             return False
         job, begin = self.job, time.perf_counter()
         rows = max(1, job.batch_rows // (self.world.size * job.gradient_accumulation))
-        model, precision = self._learner.model, self._learner.precision
-        found = evaluate(model, self._validation, job.objectives, self.world, rows, job.evaluation_rows, precision)
+        learner = self._learner
+        found = evaluate(
+            learner.model,
+            self._validation,
+            job.objectives,
+            self.world,
+            rows,
+            job.evaluation_rows,
+            learner.precision,
+            losses=learner.stepper.objectives,
+        )
         better = self.state.evaluated(found.loss)
         self._reporter.evaluation(self.state.step, found, better)
         self._forecast.evaluation(time.perf_counter() - begin)
@@ -262,7 +281,8 @@ class Run:
 
     def _on_error(self, error: BaseException) -> None:
         """Save what is consistent, and say how it ended."""
-        if not self._learner.stepper.updating and self.state.step > 0:
+        whole = self.job.launch.sharding == "none"  # shards would have to be gathered from ranks that may be gone
+        if whole and not self._learner.stepper.updating and self.state.step > 0:
             self._save()
         if failure := self._keeper.wait():
             self.alert("checkpoint", failure)

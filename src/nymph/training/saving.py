@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from nymph.errors import NymphError
 from nymph.training.checkpoint import Snapshot, prune, write_checkpoint
 from nymph.training.optimisation import non_finite
+from nymph.training.sharding import whole
 from nymph.training.threads import start_helper
 
 
@@ -68,6 +70,7 @@ class Saver:
         self.wait()
         model, optimizer = self._tensors()
         if self._staged is None:
+            model, optimizer = ({name: whole(t) for name, t in tensors.items()} for tensors in (model, optimizer))
             self._write(Snapshot(state["step"], model, optimizer, state, config), begin, best)
             return
         for live, staged in zip((model, optimizer), self._staged, strict=True):
@@ -114,4 +117,8 @@ def _refuse_non_finite(snapshot: Snapshot) -> None:
 
 def _copy(live: Mapping[str, Tensor], staged: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
+        if any(isinstance(tensor, DTensor) for tensor in live.values()):
+            for name, tensor in live.items():
+                staged[name].copy_(whole(tensor))
+            return
         torch._foreach_copy_([staged[name] for name in live], list(live.values()))

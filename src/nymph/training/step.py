@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nymph.model.config import ObjectiveConfig
-from nymph.model.multimodal import MultimodalModel
-from nymph.model.objectives import compute
 from nymph.sequences.collation import Batch
 from nymph.training.data import MicroBatch, StepRows
 from nymph.training.devices import autocast
+from nymph.training.job import Launch
+from nymph.training.objectives import Objectives
+from nymph.training.sharding import delay_exchange, whole
 from nymph.training.world import World
 
 Accept = Callable[[float, float], str | None]
@@ -44,78 +45,68 @@ class StepResult:
     """Why the update was left out."""
 
 
-class Objectives(nn.Module):
-    """The losses of a batch as one module's forward, which is what DistributedDataParallel can wrap."""
-
-    def __init__(self, model: MultimodalModel, config: ObjectiveConfig) -> None:
-        super().__init__()
-        self.model, self.config = model, config
-
-    def forward(self, batch: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-        losses = compute(self.model, batch, self.config, torch.Generator().manual_seed(seed))
-        sums = {name: losses[name][0] for name in self.config.weights()}
-        if not any(loss.requires_grad for loss in sums.values()):  # no target here, but perhaps on another rank
-            anchor = next(parameter for parameter in self.parameters() if parameter.requires_grad)
-            sums = {name: loss + 0.0 * anchor.sum() for name, loss in sums.items()}
-        return sums
-
-
 class Stepper:
     """Makes updates of one model."""
 
     def __init__(
         self,
-        model: MultimodalModel,
-        objectives: ObjectiveConfig,
+        objectives: Objectives,
         optimizer: torch.optim.Optimizer,
         world: World,
         precision: str = "fp32",
         clip: float = 1.0,
-        compression: str = "none",
+        launch: Launch | None = None,
     ) -> None:
+        launch = launch or Launch()
         self.optimizer, self._world, self._precision = optimizer, world, precision
-        self._weights = objectives.weights()
+        self.objectives, self._weights = objectives, objectives.config.weights()
         self._clip = clip or math.inf
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.grad_scaler.GradScaler(world.device.type, enabled=precision == "fp16")
-        self.losses: nn.Module = _wrapped(Objectives(model, objectives), world, compression)
+        self._apart = launch.synchronise_every > 1 and world.size > 1
+        self.losses: nn.Module = objectives if self._apart else _wrapped(objectives, world, launch.compression)
         self.updating = False
         """True while the update itself runs: weights are then neither of the step before nor of this one."""
         self._spare: MicroBatch | None = None
 
     def __call__(self, rows: StepRows, accept: Accept) -> StepResult:
         """Train on one step's rows. `accept` is asked after the backward pass, with the global loss and norm."""
-        targets, tokens = self._global_targets(rows)
-        sums = self._backward(rows, targets)
+        mine = self._targets(rows)
+        targets, tokens = self._global_targets(mine, rows)
+        sums = self._backward(rows, mine if self._apart else targets)
         self.scaler.unscale_(self.optimizer) if self.scaler.is_enabled() else None
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
-        numbers = self._world.sum(sums.tolist())
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)))
+        *numbers, squares = self._world.sum([*sums.tolist(), norm**2])
+        norm = math.sqrt(squares / self._world.size) if self._apart else norm
         losses = {name: s / targets[name] for name, s in zip(targets, numbers, strict=True) if targets[name]}
         loss = sum(self._weights[name] * value for name, value in losses.items()) if losses else math.nan
-        reason = self._update(loss, float(norm), accept)
+        reason = self._update(loss, norm, accept)
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(loss, losses, targets, float(norm), tokens, reason)
+        return StepResult(loss, losses, targets, norm, tokens, reason)
 
     def rehearse(self, batch: Batch) -> None:
         """Forward and backward pass of a batch, without the other ranks; the caller drops the gradients."""
         with self._synchronised(False):
             torch.stack(list(self._losses(batch, seed=0).values())).sum().backward()
 
-    def _global_targets(self, rows: StepRows) -> tuple[dict[str, float], int]:
-        mine = [sum(micro.targets[name] for micro in rows.micro) for name in self._weights]
+    def _targets(self, rows: StepRows) -> dict[str, float]:
+        return {name: sum(micro.targets[name] for micro in rows.micro) for name in self._weights}
+
+    def _global_targets(self, mine: Mapping[str, float], rows: StepRows) -> tuple[dict[str, float], int]:
         tokens = float(sum(int((micro.batch["document"] > 0).sum()) for micro in rows.micro))
-        *counts, total = self._world.sum([*mine, tokens])
-        return dict(zip(self._weights, counts, strict=True)), int(total)
+        *counts, total = self._world.sum([*mine.values(), tokens])
+        return dict(zip(mine, counts, strict=True)), int(total)
 
     def _backward(self, rows: StepRows, targets: Mapping[str, float]) -> Tensor:
         """Accumulate gradients; the sums of losses of this rank, in the order of `targets`."""
         sums = torch.zeros(len(targets), device=self._world.device)
-        micro = rows.micro or self._padding()
-        share = float(bool(rows.micro))
+        micro = (*rows.micro, *self._padding(rows.micro))
+        ranks = self._world.size if isinstance(self.losses, DistributedDataParallel) else 1  # that takes the mean
         for index, part in enumerate(micro):
+            share = float(index < len(rows.micro))
             with self._synchronised(index == len(micro) - 1):
                 losses = self._losses(part.batch, part.seed)
-                total = self._weighted(losses, targets) * (share * self._world.size)  # DDP takes the mean over ranks
+                total = self._weighted(losses, targets) * (share * ranks)
                 self.scaler.scale(total).backward()
             sums += share * torch.stack([losses[name].detach() for name in targets])
         self._spare = micro[-1]
@@ -124,13 +115,18 @@ class Stepper:
     def _losses(self, batch: Batch, seed: int) -> dict[str, Tensor]:
         batch = {name: tensor.to(self._world.device, non_blocking=True) for name, tensor in batch.items()}
         with autocast(self._precision, self._world.device):
-            return self.losses(batch, seed)  # type: ignore[no-any-return]
+            found = self.losses(batch, seed)
+        return {name: found[name][0] for name in self._weights}
 
-    def _padding(self) -> tuple[MicroBatch, ...]:
-        """Rows to multiply by zero on a rank without any: gradients are exchanged only in a backward pass."""
-        if self._spare is None:
+    def _padding(self, mine: tuple[MicroBatch, ...]) -> tuple[MicroBatch, ...]:
+        """Rows to multiply by zero on a rank without any: gradients are exchanged only in a backward pass, and shards
+        are gathered in each."""
+        shards = isinstance(self.losses, FSDPModule)
+        missing = (self._world.largest(len(mine)) if shards else 1) - len(mine)
+        spare = mine[-1] if mine else self._spare
+        if spare is None:
             raise AssertionError("the first step has rows for every rank")
-        return (self._spare,)
+        return (spare,) * missing
 
     def _weighted(self, losses: Mapping[str, Tensor], targets: Mapping[str, float]) -> Tensor:
         """Weighted mean losses. An objective without targets is multiplied by zero, so that its part of the graph
@@ -150,6 +146,7 @@ class Stepper:
         return reason
 
     def _synchronised(self, last: bool) -> AbstractContextManager[None]:
+        delay_exchange(self.losses, last)
         if last or not isinstance(self.losses, DistributedDataParallel):
             return nullcontext()
         return self.losses.no_sync()
@@ -157,7 +154,7 @@ class Stepper:
 
 def _wrapped(objectives: Objectives, world: World, compression: str) -> nn.Module:
     """The module to call: with several ranks one that exchanges gradients while the backward pass still runs."""
-    if world.size == 1:
+    if world.size == 1 or isinstance(objectives, FSDPModule):
         return objectives
     wrapped = DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
     if compression != "none":

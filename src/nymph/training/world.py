@@ -50,6 +50,14 @@ class World:
         dist.all_reduce(tensor)
         return list(tensor.tolist())
 
+    def largest(self, value: int) -> int:
+        """The largest of all ranks' values."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, device=self.device)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        return int(tensor)
+
     def share(self, value: Any) -> Any:
         """Rank 0's JSON value, on every rank."""
         if self.size == 1:
