@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -161,3 +163,15 @@ def test_the_error_of_a_rank_is_one_clear_line(make_job: JobMaker) -> None:
     job = make_job(launch=Launch(ranks=2, shares=(1, 1, 1), restarts=0))
     with pytest.raises(NymphError, match=r"rank \d failed: launch\.shares has 3 values, expected one for each of 2"):
         train(job)
+
+
+def test_torchrun_trains_the_job_file_like_the_launcher(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, other = (plain(make_job, name, steps=3, launch=Launch(ranks=2)) for name in ("launched", "by-hand"))
+    file = Path(other.checkpoint_directory).with_suffix(".json")
+    other.write(file)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    place = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--nproc-per-node=2"]
+    command = [sys.executable, "-m", "torch.distributed.run", *place, "-m", "nymph.training", str(file)]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    train(job)
+    assert losses(other) == pytest.approx(losses(job), rel=1e-6)
