@@ -44,7 +44,7 @@ class Shelf:
     def describe(self, run_id: str, start: Start) -> None:
         self._work(lambda: None)
 
-    def send(self, run_id: str, events: list[dict[str, Any]], prefix: str = "") -> None:
+    def send(self, run_id: str, events: list[dict[str, Any]], folder: Path, prefix: str = "") -> None:
         self._work(lambda: self.steps.extend((prefix, event["step"]) for event in events if event["kind"] == "step"))
 
     def finish(self, run_id: str, end: End) -> None:

@@ -1,5 +1,7 @@
 """What MLflow really keeps, in a real database."""
 
+import base64
+import json
 import math
 import sqlite3
 import threading
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nymph.files import write_json
 from nymph.tracking.follower import follow
 from nymph.tracking.journal import End, Journal, Sent
 from nymph.training.events import EVENTS, EventLog
@@ -128,3 +131,17 @@ def test_reports_are_kept_with_the_run(database: Path, begin: Begin, tmp_path: P
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
 def test_a_run_ends_as_its_journal_says(database: Path, begin: Begin, status: str) -> None:
     assert client(database).get_run(finish(begin(), status)).info.status == status
+
+
+def test_samples_become_one_table_and_pictures(database: Path, begin: Begin, runs: Path, tmp_path: Path) -> None:
+    journal, mel = begin(), base64.b64encode(bytes(80)).decode()
+    with EventLog(runs / "train" / EVENTS) as log:
+        for step in (2, 4):
+            sample = {"step": step, "prompt": [5], "mel": {"bins": 80, "true": mel, "predicted": mel}}
+            write_json(runs / "train" / "samples" / f"{step:08d}-0.json", sample)
+            log.write("sample", step=step, file=f"samples/{step:08d}-0.json")
+    run_id, mlflow = finish(journal), client(database)
+    table = json.loads(Path(mlflow.download_artifacts(run_id, "samples.json", str(tmp_path))).read_text())
+    assert [row[:2] for row in table["data"]] == [[2, "#5"], [4, "#5"]]
+    assert [file.path for file in mlflow.list_artifacts(run_id, "samples")] == ["samples/00000004-0.png"]
+    assert "samples.json" in mlflow.get_run(run_id).data.tags["mlflow.loggedArtifacts"]

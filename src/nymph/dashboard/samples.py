@@ -21,16 +21,12 @@ from nymph.dashboard.feed import Feed
 from nymph.dashboard.run import Run, run_of
 from nymph.files import read_json
 from nymph.parquet import read_parquet
+from nymph.reporting.samples import read_sample
 from nymph.sequences.writer import ORIGINS
-from nymph.text.tokenizer import Tokenizer
-from nymph.text.vocabulary import END_OF_DOCUMENT
 from nymph.training.events import SAMPLES
 
-TOKENIZER = Path("tokenizer") / "tokenizer.json"
-"""Under a run directory: what its rows were made with."""
 _NAME = re.compile(r"\d{8}-\d{1,3}\.json")
 _MOST_BYTES = 16 << 20
-_WORDS = ("prompt", "generated", "expected")
 
 
 @dataclass(frozen=True)
@@ -78,13 +74,10 @@ class Samples:
         return FileResponse(excerpt.file)
 
     def _read(self, run: Run, path: Path) -> dict[str, Any]:
-        values = read_json(path)
-        tokenizer = _tokenizer(run.folder / TOKENIZER)
-        words = {name: _decode(tokenizer, values.get(name, [])) for name in _WORDS}
-        words["generated"] = words["generated"].partition(END_OF_DOCUMENT)[0] or END_OF_DOCUMENT
+        values = read_sample(run.folder, path.name)
         excerpt = self._excerpt(values)
         about = {"source": excerpt.source, "start": excerpt.start, "end": excerpt.end} if excerpt else None
-        return {**values, **words, "recording": about}
+        return {**values, "recording": about}
 
     def _excerpt(self, values: dict[str, Any]) -> Excerpt | None:
         if self._corpus is None:
@@ -141,19 +134,3 @@ def _path(run: Run, name: str) -> Path:
     if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
         raise HTTPException(404, "no such sample")
     return path
-
-
-def _decode(tokenizer: Tokenizer | None, tokens: list[int]) -> str:
-    if tokenizer is None or any(not 0 <= token < tokenizer.size for token in tokens):
-        return " ".join(f"#{token}" for token in tokens)
-    return tokenizer.decode(tokens)
-
-
-def _tokenizer(path: Path) -> Tokenizer | None:
-    return _load(path, path.stat().st_mtime_ns) if path.is_file() else None
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, stamp: int) -> Tokenizer:
-    """`stamp` tells one state of the file from the next."""
-    return Tokenizer.load(path)

@@ -152,7 +152,8 @@ class Replay:
         waiting = self._waiting.setdefault(log, [])
         while waiting:
             events = waiting[:EVENTS_PER_CALL]
-            store.send(str(self._sent.run_id), events, self._prefix(log))
+            folder = self._journal.runs_directory / log
+            store.send(str(self._sent.run_id), events, folder, self._prefix(log))
             ends = [str(event.get("status")) for event in events if event["kind"] == "end"]
             self._sent.training = ends[-1] if ends else self._sent.training
             self._sent.events[log] = events[-1]["seq"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nymph.tracking.journal import End, Start
 from nymph.tracking.metrics import numbers
+from nymph.tracking.samples import log_samples
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -79,8 +80,8 @@ class Store:
             ]
             self._client.log_inputs(run_id, data)
 
-    def send(self, run_id: str, events: list[dict[str, Any]], prefix: str = "") -> None:
-        """Log the metrics and checkpoints of some events."""
+    def send(self, run_id: str, events: list[dict[str, Any]], folder: Path, prefix: str = "") -> None:
+        """Log the metrics, checkpoints, alerts and samples of some events of the run directory `folder`."""
         metrics = [metric for event in events for metric in _metrics(event, prefix)]
         for some in _chunks(metrics, _METRICS_PER_CALL):
             self._client.log_batch(run_id, metrics=some)
@@ -91,6 +92,8 @@ class Store:
                 elif event["kind"] == "alert":
                     key = _NOT_IN_NAMES.sub("_", f"alert.{event.get('rule')}")
                     self._client.set_tag(run_id, key, f"step {event.get('step')}: {event.get('message')}"[:500])
+        if any(event["kind"] == "sample" for event in events):
+            log_samples(self._client, run_id, folder, f"{prefix}samples")
 
     def finish(self, run_id: str, end: End) -> None:
         """Keep copies of the run's reports and give it its final status."""

@@ -7,6 +7,7 @@ from nymph.files import fingerprint
 from nymph.pipelines.training.options import TrainingOptions
 from nymph.pipelines.training.predictions import with_predictions
 from nymph.progress import TrainingBar
+from nymph.reporting.samples import TOKENIZER
 from nymph.text.tokenizer import Tokenizer
 from nymph.training.forecast import Outcome
 from nymph.training.job import Job
@@ -22,9 +23,6 @@ FREE_TO_CHANGE = frozenset(
     }
 )
 """Options that continue the same run when they change; any other change, or other rows, begins a new one."""
-
-TOKENIZER = Path("tokenizer") / "tokenizer.json"
-"""Kept with a run, so that its samples can be read wherever the run is shown."""
 
 
 def train_model(
