@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,15 +33,20 @@ from nymph.model.config import AttentionConfig, ModelConfig, ObjectiveConfig, Wi
 from nymph.model.multimodal import MultimodalModel
 from nymph.model.objectives import compute, total
 from nymph.model.presets import preset
+from nymph.training import launch as launching
 from nymph.training.checkpoint import checkpoint_path, read_checkpoint
 from nymph.training.console import Silence
 from nymph.training.data import StepReader
 from nymph.training.events import EVENTS, EventLog, read_events
 from nymph.training.job import Job, Launch
+from nymph.training.launch import _rank as launch_rank
 from nymph.training.loop import train
 from nymph.training.optimisation import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from nymph.training.plan import plan_step
+from nymph.training.probe import RankSpeed
 from nymph.training.saving import Saver
 from nymph.training.state import TrainingState
+from nymph.training.step import Stepper
 
 ATTENTION = AttentionConfig(type="gqa", heads=4, key_value_heads=2)
 MODEL = ModelConfig(
@@ -48,6 +54,8 @@ MODEL = ModelConfig(
 )
 LARGE = replace(preset("debug", "gqa"), vocabulary_size=32_768)
 """About 42 million parameters, 0.5 GB with AdamW's state."""
+HANDICAPS = (0.03, 0.15)
+"""Seconds more a row that each of two unequal ranks takes."""
 
 
 @dataclass(frozen=True)
@@ -230,14 +238,50 @@ def steps_like(products: int = 240) -> Cost:
 
 
 def ranks(folder: Path, rows: str, steps: int) -> dict[str, float]:
-    """Speed of two ranks against one, each on one thread."""
-    speeds = []
-    for count in (1, 2):
+    """Speed of two ranks against one, each on one thread; what four of them wait for rows."""
+    speeds, waits = {}, {}
+    for count in (1, 2, 4):
         job = make_job(folder, rows, f"ranks-{count}", steps, checkpoint_every=0, launch=Launch(ranks=count))
         train(replace(job, batch_rows=8 * count), Silence())
-        events, seconds = trained_steps(job)
-        speeds.append((events[-1]["tokens"] - events[0]["tokens"]) / seconds)
-    return {"two_rank_scaling": speeds[1] / speeds[0]}
+        events, _ = trained_steps(job)
+        speeds[count] = tokens_per_second(job)
+        waits[count] = statistics.median(event["data_wait"] for event in events[1:])
+    return {"two_rank_scaling": speeds[2] / speeds[1], "data_wait_4_ranks": waits[4]}
+
+
+def tokens_per_second(job: Job) -> float:
+    """Of all ranks, from the first step to the last."""
+    events, seconds = trained_steps(job)
+    return float((events[-1]["tokens"] - events[0]["tokens"]) / seconds)
+
+
+def slow_rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """A rank of the launcher on a device that needs `HANDICAPS` seconds longer for each row."""
+    alone = len(places) == 1
+    seconds = HANDICAPS[int(values["run_directory"][-1]) if alone else int(os.environ["RANK"])]
+    losses = Stepper._losses
+
+    def slower(self: Stepper, batch: Any, seed: int) -> Any:
+        time.sleep(seconds * len(batch["tokens"]))
+        return losses(self, batch, seed)
+
+    Stepper._losses = slower  # type: ignore[method-assign]
+    return launch_rank(values, places)
+
+
+def uneven(folder: Path, rows: str, steps: int) -> dict[str, float]:
+    """Two unequal ranks that share rows as a plan says, against the sum of what each does alone."""
+    alone = []
+    with patch.object(launching, "_rank", slow_rank):
+        for rank in range(len(HANDICAPS)):
+            job = make_job(folder, rows, f"alone-{rank}", steps, batch_rows=8, checkpoint_every=0)
+            launching.launch(job, Silence())
+            alone.append(tokens_per_second(job))
+    speeds = [RankSpeed("cpu", speed / MODEL.context_length, 0, 1, 1 << 30, {"fp32": 1.0}, 1.0) for speed in alone]
+    job = plan_step(speeds, 16).apply(make_job(folder, rows, "together", steps, batch_rows=16, checkpoint_every=0))
+    with patch.object(launching, "_rank", slow_rank):
+        train(job, Silence())
+    return {"uneven_efficiency": tokens_per_second(job) / sum(alone)}
 
 
 def main() -> None:
@@ -256,6 +300,7 @@ def main() -> None:
         figures |= checkpoints(folder, options.rounds)
         if not options.no_ranks:
             figures |= ranks(folder, rows, options.steps)
+            figures |= uneven(folder, rows, min(options.steps, 12))
     for name, value in figures.items():
         print(f"{name:32} {'not measured' if value is None else format(value, ',.5g')}")
     print(json.dumps(figures))
