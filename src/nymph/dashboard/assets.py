@@ -34,7 +34,7 @@ def install_assets(project: Path | None = None) -> Path:
         NymphError: npm failed; its last line is in the message.
     """
     folder = project or _PROJECT
-    done = subprocess.run([*_npm(), "ci", "--omit=dev"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([*_npm(), "ci"], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip() or "no message").splitlines()[-1]
         raise NymphError(f"npm could not install the dashboard's Chart.js in {folder}: {reason}")

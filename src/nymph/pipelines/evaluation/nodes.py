@@ -35,7 +35,7 @@ def evaluate_model(
         raise NymphError("there is no checkpoint to evaluate; run the training pipeline first")
     job = Job.read(runs / training["run"] / "job.json")
     model = MultimodalModel.from_pretrained(training["checkpoint"], str(pick_device(options.device)))
-    source = open_source(test_rows, **job.connection)
+    source = open_source(test_rows, **job.reach)
     try:
         report = _losses(model, source, job.objectives, options)
         report["samples"] = _samples(model, source, tokenizer, options)
