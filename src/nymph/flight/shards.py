@@ -77,8 +77,13 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 def read_batches(
     shard: Shard, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None, rows: int = 65_536
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of a shard, all or some of its row groups; NymphError where a page is damaged."""
+    """The batches of a shard, all or some of its row groups.
+
+    NymphError where a page is damaged, or the file is another one than when the shard was found.
+    """
     with open_parquet(shard.path) as file:
+        if stamp(shard.path) != shard.stamp:
+            raise NymphError(f"{shard.path.name!r} was replaced while it was read; begin again with the new one")
         try:
             yield from file.iter_batches(batch_size=rows, row_groups=groups, columns=columns, use_threads=False)
         except (pa.ArrowException, OSError) as error:
