@@ -140,15 +140,18 @@ class Stream:
                 for batch in self._read(done, again):
                     if self.closed:
                         return
+                    done += batch.num_rows
+                    self._within(done)
                     if batch.num_rows:  # an empty batch is no progress
                         self._put(batch)
-                        done += batch.num_rows
                         patience.progress()
             except WIRE_ERRORS as caught:
                 error = caught
             if done < self._count:
                 self._stop.wait(patience.pause(self._clients.server, error))
             again = True
+
+    def _within(self, done: int) -> None:
         if done > self._count:
             raise NymphError(f"{self._clients.server}: expected {self._count} rows, got {done}; update the server")
 

@@ -17,6 +17,14 @@ from nymph.flight.shards import find_shards, open_parquet
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DEPTH = 8
+_LEAVES = (
+    pa.types.is_primitive,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+)
 
 
 class Uploads:
@@ -33,9 +41,11 @@ class Uploads:
         """Write `reader` as the shard `root/folders/name.parquet`, replacing one of that name; its bytes.
 
         `cut` says whether the sender is gone: to Arrow, a sender that died looks like one that is done.
-        NymphError for a name that is not allowed, a schema unlike the table's, too many bytes, a full disk.
+        NymphError for a name that is not allowed, a schema unlike the table's, columns whose values are not written out
+        (null, dictionary, run-end or view types), too many bytes, a full disk.
         """
         path = shard_path(self._roots, name)
+        _spelled_out(reader.schema)
         _same_schema(path, reader.schema)
         with written(name), atomic_file(path) as file:
             with pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
@@ -90,6 +100,29 @@ def shard_path(roots: Mapping[str, Path], name: str) -> Path:
     if path.suffix != ".parquet":
         raise NymphError(f"expected the name of a shard to end in .parquet, got {name[:80]!r}")
     return path
+
+
+def _spelled_out(schema: pa.Schema) -> None:
+    """NymphError for a column whose values need no bytes of their own: a few bytes could stand for terabytes."""
+    for field in schema:
+        if not _has_bytes(field.type):
+            raise NymphError(
+                f"column {field.name[:80]!r}: expected values written out, got {str(field.type)[:80]}; cast"
+            )
+    if not schema:
+        raise NymphError("expected a shard with columns, got none")
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_bytes(kind.storage_type)
+    if pa.types.is_fixed_size_list(kind):
+        return kind.list_size > 0 and _has_bytes(kind.value_type)
+    if any(nests(kind) for nests in (pa.types.is_list, pa.types.is_large_list, pa.types.is_struct, pa.types.is_map)):
+        return kind.num_fields > 0 and all(_has_bytes(kind.field(number).type) for number in range(kind.num_fields))
+    if pa.types.is_fixed_size_binary(kind):
+        return kind.byte_width > 0
+    return any(holds(kind) for holds in _LEAVES)
 
 
 def _same_schema(path: Path, schema: pa.Schema) -> None:
