@@ -48,6 +48,7 @@ class ServerProcess:
     def __init__(self, roots: dict[str, Path], deadline: float = 5.0, **options: Any) -> None:
         self.port = free_port()
         names = {name: str(path) for name, path in roots.items()}
+        self._token = options.get("token", "none")
         self._arguments = json.dumps([names, self.port, options, deadline])
 
     def __enter__(self) -> "ServerProcess":
@@ -73,9 +74,10 @@ class ServerProcess:
             time.sleep(0.05)
 
     def healthy(self) -> bool:
+        headers = [(b"authorization", f"Bearer {self._token}".encode())]
         try:
             with fl.connect(self.address, generic_options=[("grpc.use_local_subchannel_pool", 1)]) as client:
-                list(client.do_action(fl.Action("health", b""), fl.FlightCallOptions(timeout=5)))
+                list(client.do_action(fl.Action("health", b""), fl.FlightCallOptions(timeout=5, headers=headers)))
         except fl.FlightError:
             return False
         return True

@@ -1,24 +1,26 @@
-"""F1 to F4, F11, F14: servers and clients that die, freeze, leave or never read."""
+"""F1 to F4, F11: servers that die or freeze, clients that never read, tables that change under a reader."""
 
 import signal
-import subprocess
-import sys
-import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.flight as fl
 import pyarrow.parquet as pq
 import pytest
 
 from nymph.errors import NymphError
 from nymph.flight.order import Order
-from nymph.flight.server import FlightServer
 from nymph.flight.source import open_source
+from nymph.flight.stream import Patience
+from nymph.flight.tables import Table
 from nymph.flight.tickets import Ticket
+from tests.flight.rows import words, write
 
-from .flight_process import ServerProcess, big_rows, wait_until
+from .flight_process import ServerProcess, big_rows
 
 pytestmark = pytest.mark.faults
 ROWS = 8000
@@ -37,16 +39,20 @@ def server(folder: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.slow
-def test_twenty_kills_in_one_epoch_lose_and_repeat_nothing(server: ServerProcess) -> None:
+def test_twenty_kills_in_one_epoch_of_four_ranks_lose_and_repeat_nothing(server: ServerProcess) -> None:
     kills = sorted(np.random.default_rng(1).integers(0, ROWS - 1500, 20).tolist())
-    source = open_source(f"{server.address}/t", prefetch=1, patience=60)
-    rows: list[int] = []
-    for batch in source.batches(TICKET):
-        rows += batch["id"].to_pylist()
-        while kills and len(rows) >= kills[0]:
+    ranks = [replace(TICKET, rank=rank, world=4) for rank in range(4)]
+    streams = [open_source(f"{server.address}/t", prefetch=1, patience=60).batches(ticket) for ticket in ranks]
+    rows: list[list[int]] = [[] for _ in ranks]
+    for batches in zip(*streams, strict=True):
+        for mine, batch in zip(rows, batches, strict=True):
+            mine += batch["id"].to_pylist()
+        while kills and sum(len(mine) for mine in rows) >= kills[0]:
             kills.pop(0)
             server.restart()
-    assert rows == Order(ROWS, 5).rows_at(np.arange(ROWS)).tolist()
+    order = Order(ROWS, 5).rows_at(np.arange(ROWS))
+    assert [order[rank::4].tolist() for rank in range(4)] == rows
+    assert not kills
 
 
 def test_a_server_gone_for_good_is_an_error_with_its_address(server: ServerProcess) -> None:
@@ -65,11 +71,19 @@ def test_a_frozen_server_is_noticed(server: ServerProcess) -> None:
         list(stream)
 
 
-def test_a_thawed_server_goes_on_in_the_same_row(server: ServerProcess) -> None:
+def test_a_server_that_thaws_once_it_was_noticed_goes_on_in_the_same_row(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause = Patience.pause
+
+    def thaw(patience: Patience, address: str, error: Exception) -> float:
+        server.signal(signal.SIGCONT)
+        return pause(patience, address, error)
+
+    monkeypatch.setattr(Patience, "pause", thaw)
     stream = open_source(f"{server.address}/t", prefetch=1, stall=1, patience=60).batches(TICKET)
     rows = next(stream)["id"].to_pylist()
     server.signal(signal.SIGSTOP)
-    threading.Timer(3, server.signal, [signal.SIGCONT]).start()
     rows += [row for batch in stream for row in batch["id"].to_pylist()]
     assert rows == Order(ROWS, 5).rows_at(np.arange(ROWS)).tolist()
 
@@ -96,25 +110,37 @@ def test_a_table_replaced_under_a_stream_is_served_to_its_end(tmp_path: Path) ->
         assert sorted(rows) == list(range(2000))
 
 
-def test_an_uploader_that_dies_leaves_nothing(tmp_path: Path) -> None:
-    server = FlightServer({"in": tmp_path}, port=0, writable=["in"])
-    script = (
-        "import pyarrow as pa, pyarrow.flight as fl, os\n"
-        f"client = fl.connect('grpc://127.0.0.1:{server.port}')\n"
-        "table = pa.table({'a': list(range(100_000))})\n"
-        "writer, _ = client.do_put(fl.FlightDescriptor.for_path('in', 'a.parquet'), table.schema)\n"
-        "writer.write_table(table)\n"
-        "print('sent', flush=True)\n"
-        "os.read(0, 1)\n"
-    )
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    child.stdout.readline()
-    child.kill()
-    child.wait()
-    wait_until(lambda: {"method": "do_put", "outcome": "error", "count": 1} in server.stats.snapshot()["calls"])
-    assert not list(tmp_path.iterdir())
-    server.shutdown(5)
+@pytest.mark.parametrize("other", [words(300), words(300).rename_columns(["id", "text"]), words(300).select(["id"])])
+def test_a_streamed_table_replaced_under_a_stream_is_an_error_never_a_mix(
+    tmp_path: Path, other: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nymph.flight.pieces.TARGET_BYTES", 1000)  # smaller than the table, so that it is read in turns
+    table = Table(write(tmp_path / "t" / "a.parquet", words(200)).parent)
+    stream = table.batches(Ticket("t", shuffle=False, batch_rows=40))
+    assert next(stream).num_rows == 40
+    write(tmp_path / "b", other).rename(tmp_path / "t" / "a.parquet")
+    with pytest.raises(NymphError, match=r"'a.parquet' was replaced while it was read"):
+        list(stream)
+
+
+@pytest.mark.idle
+def test_readers_that_never_read_cost_the_others_less_than_twice_their_time(folder: Path) -> None:
+    with ServerProcess({"t": folder}, deadline=1) as server, fl.connect(server.address) as client:
+        alone = seconds_of_a_batch(client)
+        idle = [idle_stream(server.address) for _ in range(100)]
+        assert seconds_of_a_batch(client) < 2 * alone
+        del idle
+
+
+def seconds_of_a_batch(client: fl.FlightClient) -> float:
+    """The median of 200 reads of one row."""
+    ticket = fl.Ticket(Ticket("t", stop=1).encode())
+    times = []
+    for _ in range(200):
+        begin = time.perf_counter()
+        client.do_get(ticket).read_all()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times))
 
 
 def idle_stream(address: str) -> fl.FlightStreamReader:
