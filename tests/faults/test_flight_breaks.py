@@ -1,14 +1,12 @@
-"""F1 to F4, F11: servers that die or freeze, clients that never read, tables that change under a reader."""
+"""F1 to F3, F11: servers that die or freeze, and tables that change under a reader."""
 
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.flight as fl
 import pyarrow.parquet as pq
 import pytest
 
@@ -88,16 +86,6 @@ def test_a_server_that_thaws_once_it_was_noticed_goes_on_in_the_same_row(
     assert rows == Order(ROWS, 5).rows_at(np.arange(ROWS)).tolist()
 
 
-def test_readers_that_never_read_do_not_keep_others_out_nor_the_server_up(folder: Path) -> None:
-    with ServerProcess({"t": folder}, deadline=2, limits={"streams": 33}) as server:
-        idle = [idle_stream(server.address) for _ in range(32)]
-        rows = [row for batch in open_source(f"{server.address}/t").batches(TICKET) for row in batch["id"].to_pylist()]
-        assert sorted(rows) == list(range(ROWS))
-        server.signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
-        del idle
-
-
 def test_a_table_replaced_under_a_stream_is_served_to_its_end(tmp_path: Path) -> None:
     folder = big_rows(tmp_path / "t", 2000)
     with ServerProcess({"t": folder}) as server:
@@ -121,30 +109,3 @@ def test_a_streamed_table_replaced_under_a_stream_is_an_error_never_a_mix(
     write(tmp_path / "b", other).rename(tmp_path / "t" / "a.parquet")
     with pytest.raises(NymphError, match=r"'a.parquet' was replaced while it was read"):
         list(stream)
-
-
-@pytest.mark.idle
-def test_readers_that_never_read_cost_the_others_less_than_twice_their_time(folder: Path) -> None:
-    with ServerProcess({"t": folder}, deadline=1) as server, fl.connect(server.address) as client:
-        alone = seconds_of_a_batch(client)
-        idle = [idle_stream(server.address) for _ in range(100)]
-        assert seconds_of_a_batch(client) < 2 * alone
-        del idle
-
-
-def seconds_of_a_batch(client: fl.FlightClient) -> float:
-    """The median of 200 reads of one row."""
-    ticket = fl.Ticket(Ticket("t", stop=1).encode())
-    times = []
-    for _ in range(200):
-        begin = time.perf_counter()
-        client.do_get(ticket).read_all()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
-
-
-def idle_stream(address: str) -> fl.FlightStreamReader:
-    """A stream whose first batch was read, and nothing after it."""
-    reader = fl.connect(address).do_get(fl.Ticket(Ticket("t").encode()))
-    reader.read_chunk()
-    return reader

@@ -6,7 +6,7 @@ out of range are errors, and nothing in it is a path.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from nymph.errors import NymphError, nearest
@@ -85,7 +85,7 @@ class Ticket:
 
     def encode(self) -> bytes:
         """The ticket as compact JSON."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        return json.dumps(vars(self), separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Ticket":
