@@ -8,6 +8,7 @@ import math
 import os
 import random
 import select
+import shutil
 import struct
 import subprocess
 import threading
@@ -39,6 +40,8 @@ class TwoHosts:
         self.cut = threading.Event()
 
     def __enter__(self) -> "TwoHosts":
+        if shutil.which("ip") is None:
+            raise NoNamespaces("there is no `ip` command")
         try:
             for number, name in enumerate(self._names):
                 _run("ip", "netns", "add", name)

@@ -19,6 +19,9 @@ WIRE_ERRORS = (fl.FlightError, pa.ArrowException, OSError)
 """Everything a Flight call raises for what happens at the other end."""
 _PASSING = (fl.FlightUnavailableError, fl.FlightTimedOutError, fl.FlightCancelledError, fl.FlightInternalError)
 
+_HUNG_UP = ("Socket closed", "Connection reset", "Broken pipe")
+"""How gRPC words it that the other end accepted the connection, and ended it before it answered."""
+
 
 def refusal(message: str) -> fl.FlightServerError:
     """The error for a request that cannot be served."""
@@ -41,6 +44,17 @@ def certificate_problem(error: Exception) -> bool:
     """Whether TLS failed; gRPC reports it as an unavailable server."""
     text = str(error)
     return any(sign in text for sign in ("Ssl handshake failed", "SSL_ERROR", "CERTIFICATE_VERIFY", "Peer name"))
+
+
+def advice(error: Exception) -> str:
+    """What to do about a server that could not be reached."""
+    text = str(error)
+    if "failed to connect" in text and any(sign in text for sign in _HUNG_UP):
+        return (
+            "it hangs up on strangers: where it uses TLS, the address begins with grpc+tls://, and where it asks for a "
+            "certificate, certificate_file is one that it trusts and that has not expired"
+        )
+    return "start `kedro serve` there, or check the address and the network"
 
 
 def describe(server: str, error: Exception) -> NymphError:

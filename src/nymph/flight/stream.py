@@ -18,7 +18,7 @@ import pyarrow.flight as fl
 
 from nymph.errors import NymphError
 from nymph.flight.connection import Clients
-from nymph.flight.failures import WIRE_ERRORS, describe, passing, preparing, reason
+from nymph.flight.failures import WIRE_ERRORS, advice, describe, passing, preparing, reason
 from nymph.flight.pieces import project
 from nymph.flight.tickets import Ticket
 
@@ -54,8 +54,7 @@ class Patience:
             self._since = time.monotonic()
         if time.monotonic() - self._since >= self._seconds:
             raise NymphError(
-                f"{server}: no answer for {self._seconds:g} s ({reason(error)}); start `kedro serve` there, "
-                "or check the address and the network"
+                f"{server}: no answer for {self._seconds:g} s ({reason(error)}); {advice(error)}"
             ) from None
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return random.uniform(self._pause / 2, self._pause)
