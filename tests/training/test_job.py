@@ -83,3 +83,21 @@ def test_the_run_is_named_by_its_directory() -> None:
 def test_a_token_would_be_written_to_disk() -> None:
     with pytest.raises(NymphError, match=r"use connection\.token_file"):
         Job(train_rows="a", run_directory="b", checkpoint_directory="c", connection={"token": "secret"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"launch": Launch(ranks=2, stages=(3, 3))}, "expected the model's"),
+        ({"launch": Launch(ranks=3, stages=(1, 1))}, "on 3 x 1"),
+        ({"launch": Launch(ranks=2, stages=(1, 1))}, "equal micro-batches"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(NymphError, match=message):
+        make(model=ModelConfig(layers=2), **options)
+
+
+def test_two_ways_of_exchanging_are_refused() -> None:
+    with pytest.raises(NymphError, match="not two together"):
+        Launch(sharding="full", compression="bf16")

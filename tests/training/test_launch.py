@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -64,6 +64,20 @@ def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, options: dict
     assert together.tokens == alone.tokens
 
 
+@pytest.mark.parametrize(("tied", "masks"), [(True, 0.0), (False, 0.3)], ids=["tied", "untied, masked"])
+def test_uneven_stages_train_like_one(make_job: JobMaker, tied: bool, masks: float) -> None:
+    options = {"batch_rows": 6, "gradient_accumulation": 3, "steps": 3}
+    one, two = (plain(make_job, name, **options) for name in ("one", "two"))
+    model = replace(one.model, layers=3, tie_embeddings=tied)
+    one, two = (replace(job, model=model, objectives=replace(job.objectives, mask_share=masks)) for job in (one, two))
+    alone, together = train(one), train(replace(two, launch=Launch(ranks=2, stages=(2, 1))))
+    assert losses(two) == pytest.approx(losses(one), rel=1e-6)
+    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
+    assert weights(together).keys() == weights(alone).keys()
+    for name, tensor in weights(together).items():
+        assert (tensor - weights(alone)[name]).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("options", "difference"),
     [({"compression": "bf16"}, 1e-4), ({"synchronise_every": 2, "shares": (1, 2)}, 2e-2)],
@@ -79,13 +93,15 @@ def test_ranks_that_exchange_less_train_nearly_like_one(
     assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=difference)
 
 
-@pytest.mark.parametrize("sharding", ["none", "full"])
-def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker, sharding: Literal["none", "full"]) -> None:
-    whole, moved = plain(make_job, "whole"), plain(make_job, "moved", evaluation_every=0)
+@pytest.mark.parametrize("options", [{}, {"sharding": "full"}, {"stages": (1, 1)}], ids=["copies", "shards", "stages"])
+def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker, options: dict[str, Any]) -> None:
+    whole, moved = (
+        plain(make_job, name, batch_rows=4, gradient_accumulation=2, evaluation_every=0) for name in ("whole", "moved")
+    )
     train(whole)
     with pytest.raises(ValueError, match="half way"):
         train(moved, FailAt(2))
-    stop = replace(moved, max_tokens=4 * 3 * 16, launch=Launch(ranks=2, sharding=sharding))
+    stop = replace(moved, max_tokens=4 * 4 * 16, launch=Launch(ranks=2, **options))
     assert train(stop).steps == 4
     report = train(moved)
     assert report.resumed_from is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from nymph.flight.source import RowSource
 from nymph.flight.tickets import Ticket
@@ -43,7 +44,7 @@ def evaluate(
     rows: int | None = None,
     precision: str = "fp32",
     hide: frozenset[str] = frozenset(),
-    losses: Objectives | None = None,
+    losses: nn.Module | None = None,
 ) -> Evaluation:
     """Mean losses over the first `rows` rows of `source` (None is all), shared by the ranks.
 
@@ -58,7 +59,7 @@ def evaluate(
     with torch.no_grad(), autocast(precision, world.device):
         batches = _batches(source, model, world, batch_rows, rows)
         for index, (batch, counted) in enumerate(_in_step(batches, model, world)):
-            found = losses(batch, micro_seed(0, 0, world.rank, index), hide)
+            found = losses(batch, micro_seed(0, 0, world.reader[0], index), hide)
             for name, (loss, count) in found.items() if counted else ():
                 sums[name] += loss.item()
                 counts[name] += count.item()
@@ -70,7 +71,8 @@ def _batches(
     source: RowSource, model: MultimodalModel, world: World, batch_rows: int, rows: int | None
 ) -> Iterator[Batch]:
     stop = source.rows if rows is None else min(rows, source.rows)
-    ticket = Ticket(source.table, stop=stop, rank=world.rank, world=world.size, batch_rows=batch_rows, shuffle=False)
+    rank, size = world.reader
+    ticket = Ticket(source.table, stop=stop, rank=rank, world=size, batch_rows=batch_rows, shuffle=False)
     for rows_of_batch in source.batches(ticket):
         batch = collate(rows_of_batch)
         check_batch(batch, model.config)

@@ -103,12 +103,19 @@ class Launch:
     """Machines of several to go on with, and to begin with when no more come within 30 seconds; 0 is all."""
     sharding: Literal["none", "optimizer", "full"] = "none"
     """What the ranks share instead of each holding it: gradients and optimizer state, or the weights too."""
+    stages: tuple[int, ...] = ()
+    """Layers of each rank, where the model is cut into stages; empty is no pipeline."""
     compression: Literal["none", "fp16", "bf16"] = "none"
     """Precision of gradients on the wire."""
     synchronise_every: int = 1
     """Steps after which ranks exchange; above 1 each trains by itself and they take the mean (not exact)."""
     timeout_seconds: float = 300.0
     """Seconds a rank waits for another before it gives up."""
+
+    @property
+    def replicas(self) -> bool:
+        """Whether every rank has the whole model."""
+        return self.sharding == "none" and not self.stages
 
     def __post_init__(self) -> None:
         if self.nodes > 1 and not self.rendezvous:
@@ -120,8 +127,14 @@ class Launch:
             )
         if self.synchronise_every < 1:
             raise NymphError(f"launch.synchronise_every must be 1 or more, got {self.synchronise_every!r}")
-        if (self.sharding != "none") + (self.compression != "none") + (self.synchronise_every > 1) > 1:
-            raise NymphError("launch takes one of sharding, compression and synchronise_every, not two together")
+        if (self.sharding != "none") + (self.compression != "none") + (self.synchronise_every > 1) + bool(
+            self.stages
+        ) > 1:
+            raise NymphError(
+                "launch takes one of sharding, stages, compression and synchronise_every, not two together"
+            )
+        if any(layers < 1 for layers in self.stages) or (self.stages and self.shares):
+            raise NymphError(f"launch.stages must be 1 layer or more each, and without launch.shares: {self.stages!r}")
         if self.shares and self.fewest_nodes not in (0, self.nodes):
             raise NymphError("launch.shares names every rank, so launch.fewest_nodes cannot be less than launch.nodes")
         if any(share < 1 for share in self.shares):
@@ -209,10 +222,26 @@ class Job:
         for name in ("clip", "evaluation_every", "checkpoint_every", "patience", "max_seconds", "max_tokens"):
             if getattr(self, name) < 0:
                 raise NymphError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if self.launch.stages:
+            self._check_stages(len(self.launch.stages), sum(self.launch.stages))
         if "token" in self.connection:
             raise NymphError("connection.token would be written to disk with the job; use connection.token_file")
         if self.patience and not (self.validation_rows and self.evaluation_every):
             raise NymphError("patience needs validation_rows and an evaluation_every above 0")
+
+    def _check_stages(self, stages: int, layers: int) -> None:
+        if layers != self.model.layers or self.launch.ranks * self.launch.nodes not in (0, stages):
+            raise NymphError(
+                f"launch.stages {self.launch.stages!r} has {layers} layers on {stages} ranks, "
+                f"expected the model's {self.model.layers} on {self.launch.ranks} x {self.launch.nodes}"
+            )
+        if self.gradient_accumulation < stages or self.batch_rows % self.gradient_accumulation:
+            raise NymphError(
+                f"{stages} stages need {stages} or more equal micro-batches: batch_rows {self.batch_rows} must be a "
+                f"multiple of gradient_accumulation {self.gradient_accumulation}, and that {stages} or more"
+            )
+        if self.objectives.objective == "autoencoder":
+            raise NymphError("launch.stages cannot train an autoencoder: its target is at the other end")
 
     @property
     def run(self) -> str:

@@ -34,9 +34,8 @@ class Keeper:
         if writes and job.backup:
             self._backup = Backup(job.backup, job.connection, job.run, self._on_lost_copy)
         if writes:
-            self._saver = Saver(
-                self._directory, job.keep_last, learner.tensors, self._on_saved, job.asynchronous_checkpoints
-            )
+            asynchronous = job.asynchronous_checkpoints and not job.launch.stages  # stages are collected for each
+            self._saver = Saver(self._directory, job.keep_last, learner.tensors_to_save, self._on_saved, asynchronous)
 
     def save(self, state: TrainingState, best: bool = False) -> None:
         """Save this state, unless the one of its step is kept already."""

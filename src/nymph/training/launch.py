@@ -58,7 +58,7 @@ def launch(job: Job, progress: Progress) -> Report:
                 return Report.from_dict(results[min(results)])
             except ChildFailedError as error:
                 lost = _lost(error)
-                if job.launch.nodes > 1 or len(places) <= job.launch.fewest_ranks or lost.refused:
+                if job.launch.nodes > 1 or job.launch.stages or len(places) <= job.launch.fewest_ranks or lost.refused:
                     raise NymphError(f"rank {lost.rank} failed: {lost.message}") from None
                 progress.message(f"rank {lost.rank} failed again: {lost.message}; going on without it")
                 job = without_rank(job, lost.rank)

@@ -65,6 +65,10 @@ class Learner:
         """The live tensors of the model and of the optimizer, by name."""
         return dict(self.model.state_dict()), optimizer_tensors(self.model, self.optimizer)
 
+    def tensors_to_save(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """What a checkpoint is made of, on rank 0."""
+        return self.tensors()
+
     def load(self, checkpoint: Path) -> None:
         """Take over a checkpoint's tensors. Rank 0 reads it; the others need not see its disk."""
         if self._world.size == 1:

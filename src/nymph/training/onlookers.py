@@ -30,7 +30,7 @@ class Onlookers:
         self._learner, self._reporter, self._requests = learner, reporter, requests
         self._control = Control(job.run_directory) if world.main else None
         self._sampler: Sampler | None = None
-        if world.main and validation is not None and job.launch.sharding == "none":  # one rank alone gathers nothing
+        if world.main and validation is not None and job.launch.replicas:  # one rank alone gathers nothing
             self._sampler = Sampler(Path(job.run_directory), validation, learner.precision)
         self.figures, self._rates = RankFigures(world.device, world.rank, world.size), RowRates()
 

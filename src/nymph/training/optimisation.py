@@ -16,15 +16,16 @@ from nymph.training.job import Optimiser
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def build_optimizer(model: nn.Module, options: Optimiser) -> torch.optim.AdamW:
-    """AdamW over the parameters that are not frozen, with empty state in place.
+def build_optimizer(model: nn.Module, options: Optimiser, names: list[str] | None = None) -> torch.optim.AdamW:
+    """AdamW over the parameters that are not frozen, with empty state in place; `names` are the whole model's.
 
     Raises:
         NymphError: A pattern fits no parameter, or everything is frozen.
     """
-    _check_patterns([*options.freeze_modules, *options.learning_rates], [name for name, _ in model.named_parameters()])
+    names = names or [name for name, _ in model.named_parameters()]
+    _check_patterns([*options.freeze_modules, *options.learning_rates], names)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not _fits(name, options.freeze_modules))
+        parameter.requires_grad_(not is_frozen(name, options))
     groups: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -41,6 +42,11 @@ def build_optimizer(model: nn.Module, options: Optimiser) -> torch.optim.AdamW:
         for parameter in group["params"]:
             optimizer.state[parameter] = _empty_state(parameter)
     return optimizer
+
+
+def is_frozen(name: str, options: Optimiser) -> bool:
+    """Whether a parameter of this name stays as it is."""
+    return _fits(name, options.freeze_modules)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -22,6 +22,7 @@ from nymph.training.optimisation import set_learning_rate
 from nymph.training.reporter import Reporter
 from nymph.training.schedule import learning_rate_factor
 from nymph.training.signals import Requests
+from nymph.training.staged import StagedLearner
 from nymph.training.stalls import StallWatch
 from nymph.training.state import TrainingState
 from nymph.training.step import StepResult
@@ -44,7 +45,7 @@ class Run:
     ) -> None:
         self.job, self.world, self.state = job, world, state
         self._reporter, self._requests, self._source = reporter, requests, source
-        self._learner = Learner(job, world, state, checkpoint)
+        self._learner = (StagedLearner if job.launch.stages else Learner)(job, world, state, checkpoint)
         self._keeper = Keeper(job, self._learner, reporter, world.main, checkpoint, state.step)
         self._updates = Updates(job, world, self._learner, source, state.cursor, self.alert)
         self._validation = open_source(job.validation_rows, **job.reach) if job.validation_rows else None
@@ -91,7 +92,7 @@ class Run:
     def _begin(self) -> None:
         job, learner = self.job, self._learner
         self._reporter.start(job, self.world, self.state, learner.parameters, learner.precision, self.last_checkpoint)
-        alone = job.launch.sharding == "none"  # with shards, a rank without memory would leave the others waiting
+        alone = job.launch.replicas  # with shards, a rank without memory would leave the others waiting
         if alone and (job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda")):
             self._updates.preflight(self.state.cursor)
 
@@ -256,7 +257,7 @@ class Run:
         if self._validation is None:
             return False
         job, begin = self.job, time.perf_counter()
-        rows = max(1, job.batch_rows // (self.world.size * job.gradient_accumulation))
+        rows = max(1, job.batch_rows // (self.world.reader[1] * job.gradient_accumulation))
         learner = self._learner
         found = evaluate(
             learner.model,
@@ -281,7 +282,7 @@ class Run:
 
     def _on_error(self, error: BaseException) -> None:
         """Save what is consistent, and say how it ended."""
-        whole = self.job.launch.sharding == "none"  # shards would have to be gathered from ranks that may be gone
+        whole = self.job.launch.replicas  # shards would have to be gathered from ranks that may be gone
         if whole and not self._learner.stepper.updating and self.state.step > 0:
             self._save()
         if failure := self._keeper.wait():

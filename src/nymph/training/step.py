@@ -64,7 +64,7 @@ class Stepper:
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.scaler = torch.amp.grad_scaler.GradScaler(world.device.type, enabled=precision == "fp16")
         self._apart = launch.synchronise_every > 1 and world.size > 1
-        self.losses: nn.Module = objectives if self._apart else _wrapped(objectives, world, launch.compression)
+        self.losses: nn.Module = _wrapped(objectives, world, launch)
         self.updating = False
         """True while the update itself runs: weights are then neither of the step before nor of this one."""
         self._spare: MicroBatch | None = None
@@ -75,7 +75,7 @@ class Stepper:
         targets, tokens = self._global_targets(mine, rows)
         sums = self._backward(rows, mine if self._apart else targets)
         self.scaler.unscale_(self.optimizer) if self.scaler.is_enabled() else None
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)))
+        norm = self._norm()
         *numbers, squares = self._world.sum([*sums.tolist(), norm**2])
         norm = math.sqrt(squares / self._world.size) if self._apart else norm
         losses = {name: s / targets[name] for name, s in zip(targets, numbers, strict=True) if targets[name]}
@@ -111,6 +111,10 @@ class Stepper:
             sums += share * torch.stack([losses[name].detach() for name in targets])
         self._spare = micro[-1]
         return sums
+
+    def _norm(self) -> float:
+        """Clips the gradients by it."""
+        return float(whole(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)))
 
     def _losses(self, batch: Batch, seed: int) -> dict[str, Tensor]:
         batch = {name: tensor.to(self._world.device, non_blocking=True) for name, tensor in batch.items()}
@@ -152,12 +156,12 @@ class Stepper:
         return self.losses.no_sync()
 
 
-def _wrapped(objectives: Objectives, world: World, compression: str) -> nn.Module:
+def _wrapped(objectives: Objectives, world: World, launch: Launch) -> nn.Module:
     """The module to call: with several ranks one that exchanges gradients while the backward pass still runs."""
-    if world.size == 1 or isinstance(objectives, FSDPModule):
+    if world.size == 1 or isinstance(objectives, FSDPModule) or launch.stages or launch.synchronise_every > 1:
         return objectives
     wrapped = DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
-    if compression != "none":
+    if launch.compression != "none":
         hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
-        wrapped.register_comm_hook(None, hooks[compression])
+        wrapped.register_comm_hook(None, hooks[launch.compression])
     return wrapped

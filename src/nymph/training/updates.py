@@ -103,6 +103,5 @@ class Updates:
         self._alert("out_of_memory", text)
 
     def _open(self, cursor: int) -> StepReader:
-        world = self._world
-        pin = world.device.type == "cuda"
-        return StepReader(self._source, self._job, cursor, world.rank, world.size, self._pieces, pin)
+        pin = self._world.device.type == "cuda"
+        return StepReader(self._source, self._job, cursor, *self._world.reader, self._pieces, pin)

@@ -31,11 +31,18 @@ class World:
     size: int = 1
     restarts: int = 0
     """Times the launcher has started this group again."""
+    staged: bool = False
+    """Each rank has a stage of the model, and all of them read the same rows."""
 
     @property
     def main(self) -> bool:
         """Whether this rank writes what is written once."""
         return self.rank == 0
+
+    @property
+    def reader(self) -> tuple[int, int]:
+        """Which of how many parts of the rows this rank reads."""
+        return (0, 1) if self.staged else (self.rank, self.size)
 
     @property
     def store(self) -> torch._C._distributed_c10d.Store:
@@ -79,7 +86,7 @@ class World:
 
 
 @contextmanager
-def join_world(device: str, timeout_seconds: float) -> Iterator[World]:
+def join_world(device: str, timeout_seconds: float, staged: bool = False) -> Iterator[World]:
     """This process's place in the group that torchrun or `launch` started, or a world of one."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     place = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
@@ -94,7 +101,7 @@ def join_world(device: str, timeout_seconds: float) -> Iterator[World]:
     wait = timedelta(seconds=timeout_seconds)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     try:
-        yield World(place, rank, size, restarts)
+        yield World(place, rank, size, restarts, staged)
     finally:
         dist.destroy_process_group()
 
