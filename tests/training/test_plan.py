@@ -2,11 +2,13 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+import torch
 
 from nymph.errors import NymphError
+from nymph.training import probe
 from nymph.training.data import Lanes
 from nymph.training.loop import train
-from nymph.training.plan import Plan, plan_step
+from nymph.training.plan import Plan, plan_step, stages_by_memory
 from nymph.training.probe import RankSpeed, probe_rank
 
 from .conftest import JobMaker
@@ -92,3 +94,28 @@ def test_a_planned_run_tells_how_wrong_the_plan_was(make_job: JobMaker) -> None:
     assert found is not None
     assert (found.source, found.predicted_seconds) == ("plan", pytest.approx(6 * 0.003))
     assert found.error == pytest.approx(found.seconds / found.predicted_seconds - 1)
+
+
+def test_layers_are_split_by_memory() -> None:
+    assert stages_by_memory([24, 8, 8], layers=10) == (6, 2, 2)
+    assert stages_by_memory([1, 100], layers=2) == (1, 1)
+
+
+def test_a_model_for_no_single_device_is_offered_to_all_together() -> None:
+    small = rank(1.0, memory=1000, fixed=2000)
+    with pytest.raises(NymphError, match=r"launch\.stages: \[4, 4, 4\] with gradient_accumulation of 3 or more"):
+        plan_step([small] * 3, batch_rows=6, layers=12)
+    with pytest.raises(NymphError, match=r"use gradient_checkpointing$"):
+        plan_step([small] * 2, batch_rows=6, layers=12)
+
+
+def test_a_probe_that_runs_out_of_memory_is_a_device_that_cannot_hold_the_model(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 1 EiB")
+
+    monkeypatch.setattr(probe, "estimate_run", full)
+    found = probe_rank(make_job(), "cpu", 1 << 30)
+    with pytest.raises(NymphError, match="cannot hold the model"):
+        plan_step([found], batch_rows=2)

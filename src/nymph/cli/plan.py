@@ -41,7 +41,7 @@ def plan(
     job = training_job(metadata, env, params)
     names = devices or every_device()
     ranks = [probe_rank(job, name, device_memory(name, names), seconds) for name in names]
-    found = plan_step(ranks, job.batch_rows)
+    found = plan_step(ranks, job.batch_rows, job.model.layers)
     for number, (speed, rank) in enumerate(zip(ranks, found.ranks, strict=True)):
         gemm = ", ".join(f"{name} {flops / 1e12:.2f}" for name, flops in speed.gemm_flops.items())
         click.echo(

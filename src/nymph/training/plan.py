@@ -86,14 +86,15 @@ class Plan:
         return from_plain(cls, values, "plan")
 
 
-def plan_step(ranks: Sequence[RankSpeed], batch_rows: int) -> Plan:
+def plan_step(ranks: Sequence[RankSpeed], batch_rows: int, layers: int = 0) -> Plan:
     """Divide `batch_rows` rows among `ranks`.
 
     Raises:
-        NymphError: A device cannot hold the model and one row, or there are fewer rows than ranks.
+        NymphError: A device cannot hold the model and one row, or there are fewer rows than ranks. Where all together
+            could hold its `layers`, it says how they would share them.
     """
     for rank in ranks:
-        _check_memory(rank)
+        _check_memory(rank, _shared(ranks, layers))
     if batch_rows < len(ranks):
         raise NymphError(f"batch_rows {batch_rows} is less than one row for each of {len(ranks)} ranks; raise it")
     rows = _divide([rank.rows_per_second for rank in ranks], batch_rows)
@@ -104,12 +105,30 @@ def plan_step(ranks: Sequence[RankSpeed], batch_rows: int) -> Plan:
     return Plan(planned, pieces, _common_precision(ranks), seconds, ideal / seconds)
 
 
-def _check_memory(rank: RankSpeed) -> None:
+def stages_by_memory(memory: Sequence[int], layers: int) -> tuple[int, ...]:
+    """Layers for devices of so many bytes: each next one goes where it takes the smallest share of the memory."""
+    stages = [1] * len(memory)
+    for _ in range(layers - len(memory)):
+        roomiest = min(range(len(memory)), key=lambda rank: (stages[rank] + 1) / memory[rank])
+        stages[roomiest] += 1
+    return tuple(stages)
+
+
+def _shared(ranks: Sequence[RankSpeed], layers: int) -> str:
+    """The other ways, where there are several devices that could hold the model together."""
+    together = sum(0.9 * rank.memory_bytes - rank.row_bytes for rank in ranks)
+    if not 1 < len(ranks) <= layers or together < max(rank.fixed_bytes for rank in ranks):
+        return ""
+    stages = list(stages_by_memory([rank.memory_bytes for rank in ranks], layers))
+    return f", launch.sharding: full, or launch.stages: {stages} with gradient_accumulation of {len(ranks)} or more"
+
+
+def _check_memory(rank: RankSpeed, others: str) -> None:
     if rank.largest_micro_batch < 1:
         need = (rank.fixed_bytes + rank.row_bytes) / 1e9
         raise NymphError(
             f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
-            f"it has {rank.memory_bytes / 1e9:.1f} GB; leave it out, or use gradient_checkpointing"
+            f"it has {rank.memory_bytes / 1e9:.1f} GB; leave it out, or use gradient_checkpointing{others}"
         )
 
 

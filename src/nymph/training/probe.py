@@ -1,5 +1,6 @@
 """What one device can do with a job: speed and memory by real steps, matrix products and copies by themselves."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,10 @@ def probe_rank(job: Job, device: str, memory_bytes: int, probe_seconds: float = 
     """Measure one device with one and with two rows a step of `job`; what differs is what a row costs."""
     alone = replace(job, device=device, gradient_accumulation=1, launch=Launch(), validation_rows=None)
     place = pick_device(device)
-    one, two = (_estimate(replace(alone, batch_rows=rows), place, probe_seconds / 2) for rows in (1, 2))
+    try:
+        one, two = (_estimate(replace(alone, batch_rows=rows), place, probe_seconds / 2) for rows in (1, 2))
+    except torch.OutOfMemoryError:  # it needs all there is and more; the plan says what else to do
+        one, two = (math.inf, memory_bytes), (math.inf, memory_bytes)
     row_bytes = max(1, two[1] - one[1])
     return RankSpeed(
         device=device,
