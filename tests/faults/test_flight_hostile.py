@@ -49,7 +49,7 @@ NAMES = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/t is served; beside it lie a secret, a sibling with the same beginning, and links that lead to them."""
     home = tmp_path_factory.mktemp("home")
-    big_rows(home / "data" / "t", 20)
+    Table(big_rows(home / "data" / "t", 20))  # cached, so that no stranger is told to wait
     big_rows(home / "secret", 20)
     big_rows(home / "data_evil", 20)
     (home / "data" / "link").symlink_to(home / "secret")
