@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -77,12 +76,6 @@ class World:
             buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         dist.broadcast(buffer, 0)
         return json.loads(bytes(buffer.cpu().numpy().tobytes()))
-
-    def share_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Overwrite `tensors` in place with rank 0's, by name."""
-        if self.size > 1:
-            for name in sorted(tensors):
-                dist.broadcast(tensors[name], 0)
 
 
 @contextmanager
