@@ -54,7 +54,7 @@ MODEL = ModelConfig(
 )
 LARGE = replace(preset("debug", "gqa"), vocabulary_size=32_768)
 """About 42 million parameters, 0.5 GB with AdamW's state."""
-HANDICAPS = (0.03, 0.15)
+HANDICAPS = (0.1, 0.3)
 """Seconds more a row that each of two unequal ranks takes."""
 
 
@@ -300,7 +300,7 @@ def main() -> None:
         figures |= checkpoints(folder, options.rounds)
         if not options.no_ranks:
             figures |= ranks(folder, rows, options.steps)
-            figures |= uneven(folder, rows, min(options.steps, 12))
+            figures |= uneven(folder, rows, min(options.steps, 8))
     for name, value in figures.items():
         print(f"{name:32} {'not measured' if value is None else format(value, ',.5g')}")
     print(json.dumps(figures))
