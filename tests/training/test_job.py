@@ -42,6 +42,7 @@ def test_a_misspelt_key_names_its_place_and_the_nearest_one() -> None:
         ({"model": 3}, r"job\.model must be an object"),
         ({"steps": 0}, "steps must be 1 or more, got 0"),
         ({"patience": 2}, "patience needs validation_rows"),
+        ({"offload_activations": True}, "offload_activations needs gradient_checkpointing"),
     ],
 )
 def test_a_wrong_value_is_one_clear_line(change: dict[str, object], message: str) -> None:

@@ -262,3 +262,11 @@ def test_half_precision_trains_and_resumes_exactly(make_job: JobMaker, precision
     assert losses(broken) == losses(whole)
     scaler = checkpoint.read_state(Path(str(report.checkpoint)))["scaler"]
     assert bool(scaler) == (precision == "fp16")
+
+
+def test_offloading_changes_where_activations_wait_and_nothing_else(make_job: JobMaker) -> None:
+    kept = make_job("kept", gradient_checkpointing=True)
+    offloaded = make_job("offloaded", gradient_checkpointing=True, offload_activations=True)
+    train(kept)
+    train(offloaded)
+    assert losses(kept) == losses(offloaded)

@@ -199,6 +199,8 @@ class Job:
     """Where to try the largest possible batch before the first step, and to cut micro-batches until it fits."""
     gradient_checkpointing: bool = False
     """Recompute each block in the backward pass: less memory, about a third more compute."""
+    offload_activations: bool = False
+    """With gradient checkpointing, keep what is recomputed from in host memory: for the longest rows."""
     compile: bool = False
     """Compile the model's blocks; refused where the device cannot (Triton needs sm_70)."""
     resume: str = "latest"
@@ -224,6 +226,8 @@ class Job:
                 raise NymphError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
         if self.launch.stages:
             self._check_stages(len(self.launch.stages), sum(self.launch.stages))
+        if self.offload_activations and not self.gradient_checkpointing:
+            raise NymphError("offload_activations needs gradient_checkpointing: it moves what that keeps")
         if "token" in self.connection:
             raise NymphError("connection.token would be written to disk with the job; use connection.token_file")
         if self.patience and not (self.validation_rows and self.evaluation_every):

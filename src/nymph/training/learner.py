@@ -109,7 +109,7 @@ def build_model(job: Job, device: torch.device) -> MultimodalModel:
     """The job's model with its initial weights, ready to train."""
     torch.manual_seed(job.seed)
     model = MultimodalModel(job.model).to(device)
-    model.checkpoint_blocks(job.gradient_checkpointing)
+    model.checkpoint_blocks(job.gradient_checkpointing, job.offload_activations)
     if job.compile:
         check_compile(device)
         for block in model.transformer.blocks:

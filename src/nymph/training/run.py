@@ -27,6 +27,7 @@ from nymph.training.stalls import StallWatch
 from nymph.training.state import TrainingState
 from nymph.training.step import StepResult
 from nymph.training.updates import Update, Updates
+from nymph.training.utilisation import Utilisation
 from nymph.training.world import World
 
 
@@ -56,6 +57,7 @@ class Run:
         self._began_with = state.seconds
         self._started = time.perf_counter() - state.seconds
         self._forecast = Forecast(job.steps, job.evaluation_every, state.step, job.prediction)
+        self._utilisation = Utilisation(job.model, self._learner.precision, world)
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -135,11 +137,13 @@ class Run:
         state.skipped_in_a_row = state.skipped_in_a_row + 1 if update.result.skipped else 0
 
     def _log_step(self, update: Update, rate: float, seconds: float) -> None:
+        tokens_per_second = update.result.tokens / seconds
         self._reporter.step(
             self.state,
             update.result,
             learning_rate=rate,
-            tokens_per_second=update.result.tokens / seconds,
+            tokens_per_second=tokens_per_second,
+            mfu=self._utilisation.of(tokens_per_second),
             data_wait=update.waited / seconds,
             memory_bytes=memory_bytes(self.world.device),
             health=self._health(update.result),

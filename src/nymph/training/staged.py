@@ -37,7 +37,7 @@ class StagedLearner(Learner):
         self._shapes = names_and_shapes(job.model)
         torch.manual_seed(job.seed)
         self.model = cut(job.model, self._stages, world.rank).to(world.device).train()
-        self.model.checkpoint_blocks(job.gradient_checkpointing)
+        self.model.checkpoint_blocks(job.gradient_checkpointing, job.offload_activations)
         self.optimizer = build_optimizer(self.model, job.optimiser, list(self._shapes))
         if checkpoint:
             self.load(checkpoint)
