@@ -14,7 +14,7 @@ run: setup ## set up, then the whole pipeline on real speech (base environment, 
 	@$(BIN)/kedro run
 
 test: setup ## every test, slow and end-to-end ones too
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not idle"
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not idle"
 
 drills: setup ## the fault drills that need an otherwise idle machine
 	@$(BIN)/pytest -m idle

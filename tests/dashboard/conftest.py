@@ -63,9 +63,9 @@ def connect(runs: Path, project: Path) -> Connect:
     return client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
+    """Headless Chromium; not for longer than a file, because Playwright keeps the thread's event loop running."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     try:
