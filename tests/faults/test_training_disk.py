@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_training_says_so_keeps_what_it_has_and_can_go_on(make_job: JobMaker, small_disk: Path) -> None:  # noqa: F811
     job = make_job(checkpoint_directory=os.fspath(small_disk / "checkpoints"), evaluation_every=0, checkpoint_every=2)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(1_200_000))
+    ballast.write_bytes(bytes(2_900_000))
     with pytest.raises(NymphError, match=r"the last checkpoint is missing: .* needs [\d,]+ bytes, [\d,]+ are free"):
         train(job)
     alerts = [event for event in read_events(Path(job.run_directory) / EVENTS) if event["kind"] == "alert"]
