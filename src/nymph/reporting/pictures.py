@@ -1,13 +1,13 @@
 """Small pictures for people: a recording's frames, and the losses of runs. PNG bytes, the same for the same input."""
 
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from nymph.sequences.picture import png
 from nymph.training.events import read_events
 
 FRAMES_PER_SECOND = 100
@@ -29,7 +29,7 @@ def frames_picture(frames: pa.Table) -> bytes:
     energy.plot(seconds, frames["energy_db"].to_numpy(), linewidth=0.8)
     energy.set_ylabel("energy (dB)")
     energy.set_xlabel("time (s)")
-    return _png(figure)
+    return png(figure)
 
 
 def loss_picture(logs: Mapping[str, Path]) -> bytes:
@@ -52,15 +52,9 @@ def loss_picture(logs: Mapping[str, Path]) -> bytes:
     axes.set_ylabel("loss (dots: validation)")
     if logs:
         axes.legend(fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def _gaps(losses: Mapping[int, float | None]) -> list[float]:
     """Losses that were not finite are null in the log, and gaps in a picture."""
     return [np.nan if loss is None else loss for loss in losses.values()]
-
-
-def _png(figure: Figure) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
-    return file.getvalue()

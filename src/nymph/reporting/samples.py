@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,8 @@ def sample_picture(sample: Mapping[str, Any]) -> bytes | None:
     """The true spectrogram over the predicted one, as a PNG; None for a sample without sound."""
     from matplotlib.figure import Figure
 
+    from nymph.sequences.picture import png
+
     mel = sample.get("mel")
     if mel is None:
         return None
@@ -47,9 +48,7 @@ def sample_picture(sample: Mapping[str, Any]) -> bytes | None:
         axes.imshow(frames.T, origin="lower", aspect="auto", vmin=0, vmax=255, extent=extent)
         axes.set_ylabel(f"{name}\nmel band")
     axes.set_xlabel("time (s)")
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=80, metadata={"Software": None})
-    return file.getvalue()
+    return png(figure)
 
 
 def _decode(tokenizer: Tokenizer | None, tokens: list[int]) -> str:

@@ -18,8 +18,13 @@ LONGEST_LABEL = 60
 
 def picture_of(rows: Iterable[RowView]) -> bytes:
     """`figure_of` as a PNG; the same bytes for the same rows."""
+    return png(figure_of(rows))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG; the same bytes for the same figure."""
     file = BytesIO()
-    figure_of(rows).savefig(file, format="png", dpi=100, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
     return file.getvalue()
 
 
