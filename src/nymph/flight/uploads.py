@@ -1,6 +1,7 @@
 """Uploads: Parquet shards that appear whole or not at all, under the roots that allow it."""
 
 import errno
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class Uploads:
         with written(name), atomic_file(path) as file:
             with pq.ParquetWriter(file, reader.schema, write_page_checksum=True) as writer:
                 size = self._copy(reader, writer)
+            file.flush()
+            os.fsync(file.fileno())  # asked as late as possible: gRPC tells the end of the stream before its reason
             if cut():
                 raise NymphError(f"the sender of {name!r} went away: it was not written")
         return size
