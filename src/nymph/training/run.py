@@ -8,17 +8,17 @@ from pathlib import Path
 from types import TracebackType
 
 from nymph.errors import NymphError
-from nymph.flight.source import RowSource, open_source
-from nymph.training.checkpoint import read_state
+from nymph.flight.source import RowSource
 from nymph.training.devices import memory_bytes
-from nymph.training.evaluation import evaluate
+from nymph.training.ending import Votes, ending, votes
 from nymph.training.forecast import Forecast, Outcome
-from nymph.training.health import EPISODE, Alert, MachineWatch, Monitor
+from nymph.training.health import Alert, MachineWatch, Monitor
 from nymph.training.job import Job
 from nymph.training.keeping import Keeper
 from nymph.training.learner import Learner
 from nymph.training.onlookers import Onlookers
 from nymph.training.optimisation import set_learning_rate
+from nymph.training.recovery import Recovery
 from nymph.training.reporter import Reporter
 from nymph.training.schedule import learning_rate_factor
 from nymph.training.signals import Requests
@@ -28,6 +28,7 @@ from nymph.training.state import TrainingState
 from nymph.training.step import StepResult
 from nymph.training.updates import Update, Updates
 from nymph.training.utilisation import Utilisation
+from nymph.training.validation import Validation
 from nymph.training.world import World
 
 
@@ -49,8 +50,9 @@ class Run:
         self._learner = (StagedLearner if job.launch.stages else Learner)(job, world, state, checkpoint)
         self._keeper = Keeper(job, self._learner, reporter, world.main, checkpoint, state.step)
         self._updates = Updates(job, world, self._learner, source, state.cursor, self.alert)
-        self._validation = open_source(job.validation_rows, **job.reach) if job.validation_rows else None
-        self._onlookers = Onlookers(job, world, self._learner, reporter, requests, self._validation)
+        self._validation = Validation(job, world, self._learner)
+        self._onlookers = Onlookers(job, world, self._learner, reporter, requests, self._validation.source)
+        self._recovery = Recovery(job, world, state, self._learner, self._keeper)
         self._monitor = Monitor(job.health, state.monitor)
         self._machine = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
         self._stalls = self._watch_ranks() if world.size > 1 else None
@@ -163,52 +165,16 @@ class Run:
             self._reporter.alert(self.state.step, alert)
 
     def _recover_if_needed(self, result: StepResult) -> None:
-        """Stop, or go back, where going on makes no sense."""
-        state, rules = self.state, self.job.health
-        if state.step % rules.state_every == 0:
-            try:
-                self._learner.check_finite()
-            except NymphError as error:
-                self._keeper.never(state.step)
-                advice = f"continue from {self.last_checkpoint} with a lower learning rate or clip"
-                self._recover(f"{error} at step {state.step}; {advice}", steps=0)
-        if (skipped := state.skipped_in_a_row) >= rules.skips_in_a_row:
-            state.skipped_in_a_row = 0  # whoever continues has looked into it
-            advice = "lower the learning rate, or look at the rows the alerts name"
-            self._recover(f"{skipped} steps in a row had to be skipped ({result.skipped}); {advice}", steps=skipped)
-        if rules.rollbacks and self._monitor.spiking >= EPISODE:
-            self._recover(f"a loss spike has lasted for {EPISODE} steps", steps=EPISODE)
-
-    def _recover(self, problem: str, steps: int) -> None:
-        """Take up a checkpoint from before the last `steps` steps again, and leave the rows since then out.
-
-        Raises:
-            NymphError: The problem, where the rules allow no more of it or there is no such checkpoint.
-        """
-        state = self.state
-        path = self._earlier(state.step - steps) if state.rollbacks < self.job.health.rollbacks else None
-        if path is None:
-            raise NymphError(problem)
-        first = self._load_state(path)
+        """Stop, or leave the rows since an earlier checkpoint out, where going on makes no sense."""
+        problem = self._recovery.problem(result, self._monitor.spiking)
+        if problem is None:
+            return
+        first, state = self._recovery.go_back(problem), self.state
         self._monitor = Monitor(self.job.health, state.monitor)
         self._updates.rewind(state.cursor)
-        self.alert("rollback", f"{problem}: back to step {state.step}, rows {first} to {state.cursor - 1} are left out")
+        left_out = f"rows {first} to {state.cursor - 1} are left out"
+        self.alert("rollback", f"{problem.text}: back to step {state.step}, {left_out}")
         self._save()
-
-    def _earlier(self, step: int) -> Path | None:
-        """Rank 0's checkpoint of `step` or before, on every rank."""
-        path = self._keeper.go_back(step) if self.world.main else None
-        found = self.world.share(str(path) if path else None)
-        return Path(found) if found else None
-
-    def _load_state(self, path: Path) -> int:
-        """Weights and state of a checkpoint; the first row it had not seen."""
-        earlier = TrainingState.from_dict(self.world.share(read_state(path) if self.world.main else None))
-        self._learner.load(path)
-        if earlier.scaler:
-            self._learner.stepper.scaler.load_state_dict(earlier.scaler)
-        self.state.go_back(earlier)
-        return earlier.cursor
 
     def _between(self) -> None:
         """Evaluate and save where it is time to."""
@@ -226,56 +192,23 @@ class Run:
 
     def _ending(self) -> tuple[str, str] | None:
         """Status and reason where training must end now. Ranks agree, or one would wait for the others for ever."""
-        state, job = self.state, self.job
-        wanted, self._requests.checkpoint = self._requests.checkpoint, False
-        keep, asked, late, stop, *figures = self.world.sum(
-            [
-                float(wanted),
-                float(self._requests.end is not None),
-                float(bool(job.max_seconds) and state.seconds >= job.max_seconds),
-                float(self._requests.stop),
-                *self._onlookers.figures.addends(),
-            ]
-        )
-        if keep:
+        state, job, figures = self.state, self.job, self._onlookers.figures.addends()
+        sums = self.world.sum([*votes(job, state, self._requests), *figures])
+        said, figures = Votes(*sums[: len(Votes._fields)]), sums[len(Votes._fields) :]
+        if said.save:
             self._learner.average()
             self._save()
         self._onlookers.report(state.step, figures, self._updates.reader)
-        if state.step >= job.steps:
-            return "finished", f"all {job.steps} steps"
-        if asked:
-            return "killed", f"signal {self._requests.end or ''}".strip()
-        if stop:
-            return "stopped", "asked to; run again to continue"
-        if late:
-            return "stopped", f"max_seconds {job.max_seconds} reached"
-        if job.max_tokens and state.tokens >= job.max_tokens:
-            return "stopped", f"max_tokens {job.max_tokens} reached"
-        if job.patience and state.evaluations_without_gain >= job.patience:
-            state.finished = f"no better validation loss in {job.patience} evaluations"
-            return "stopped", state.finished
-        return None
+        return ending(job, state, said, self._requests)
 
     def _evaluate(self) -> bool:
         """Log the validation loss; whether it is a new best."""
-        if self._validation is None:
+        found = self._validation.evaluate()
+        if found is None:
             return False
-        job, begin = self.job, time.perf_counter()
-        rows = max(1, job.batch_rows // (self.world.reader[1] * job.gradient_accumulation))
-        learner = self._learner
-        found = evaluate(
-            learner.model,
-            self._validation,
-            job.objectives,
-            self.world,
-            rows,
-            job.evaluation_rows,
-            learner.precision,
-            losses=learner.stepper.objectives,
-        )
         better = self.state.evaluated(found.loss)
         self._reporter.evaluation(self.state.step, found, better)
-        self._forecast.evaluation(time.perf_counter() - begin)
+        self._forecast.evaluation(self._validation.seconds)
         self.state.seconds = time.perf_counter() - self._started
         self._onlookers.sample(self.state.step)
         return better and self.state.step > 0
@@ -319,8 +252,7 @@ class Run:
             self._stalls.close()
         self._updates.close()
         self._source.close()
-        if self._validation is not None:
-            self._validation.close()
+        self._validation.close()
 
 
 def _due(step: int, every: int, last: int) -> bool:
