@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
-from kedro.framework.cli.utils import _split_params
 from kedro.framework.startup import ProjectMetadata
 from kedro.io import DataCatalog, DatasetError
 
@@ -14,14 +12,6 @@ from nymph.errors import NymphError
 from nymph.pipelines.training.nodes import make_job
 from nymph.pipelines.training.options import TrainingOptions
 from nymph.training.job import Job
-
-params_option = click.option(
-    "--params",
-    type=click.UNPROCESSED,
-    default="",
-    callback=_split_params,
-    help="Parameters that differ from the environment's: training.steps=500,training.batch_rows=16",
-)
 
 
 def training_job(metadata: ProjectMetadata, env: str | None, params: dict[str, Any]) -> Job:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
@@ -13,6 +15,14 @@ from pydantic import BaseModel
 from nymph.errors import NymphError
 
 Options = TypeVar("Options", bound=BaseModel)
+
+params_option = click.option(
+    "--params",
+    type=click.UNPROCESSED,
+    default="",
+    callback=_split_params,
+    help="Parameters that differ from the environment's: training.steps=500,training.batch_rows=16",
+)
 
 
 def environments(project: Path) -> list[str]:

@@ -8,7 +8,7 @@ from kedro.framework.cli.utils import env_option
 from kedro.framework.startup import ProjectMetadata
 
 from nymph.cli.errors import ClearCommand
-from nymph.cli.jobs import params_option
+from nymph.cli.project import params_option
 
 
 @click.command(cls=ClearCommand)
