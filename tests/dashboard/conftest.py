@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from starlette.testclient import TestClient
 
 from nymph.dashboard.app import create_app
@@ -13,7 +13,7 @@ from nymph.dashboard.assets import CHART, find_chart
 from nymph.errors import NymphError
 from nymph.training.events import EVENTS, EventLog
 
-from .browser import CHROMIUM, FLAGS, Server
+from .browser import CHROMIUM, FLAGS, PATIENCE_MILLISECONDS, serving
 
 ADDRESS = "http://127.0.0.1:8787"
 ORIGIN = {"host": "127.0.0.1:8787", "origin": ADDRESS}
@@ -72,24 +72,25 @@ def browser() -> Iterator[Browser]:
         find_chart()
     except NymphError as error:
         pytest.skip(str(error))
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE_MILLISECONDS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def server(runs: Path) -> Iterator[Server]:
-    """A server over `runs` in a process of its own."""
-    server = Server(runs)
-    yield server
-    server.stop()
+def address(runs: Path) -> Iterator[str]:
+    """Where `runs` are served."""
+    with serving(runs) as address:
+        yield address
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page in which no script failed."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

@@ -6,6 +6,7 @@ import pytest
 
 from nymph.dashboard.app import create_app
 from nymph.errors import NymphError
+from nymph.training.events import EVENTS
 
 from .conftest import ADDRESS, Connect, open_log, write_steps
 
@@ -95,8 +96,15 @@ def test_a_program_shows_its_token_in_a_header(connect: Connect) -> None:
 
 def test_a_log_that_grows_is_read_on(connect: Connect, runs: Path) -> None:
     with connect() as client, open_log(runs) as log:
-        before = client.get("/health").json()["version"]
         write_steps(log, 11, 12)
-        while client.get("/health").json()["version"] == before:
+        while (body := client.get("/api/runs/first/series?start=12&stop=12").json())["series"]["train/loss"][0][
+            -1
+        ] < 12:
             pass
-        assert client.get("/api/runs/first/series?start=12&stop=12").json()["series"]["train/loss"][0] == [11, 12]
+    assert body["series"]["train/loss"][0] == [11, 12]
+
+
+def test_a_log_nobody_can_read_hides_no_other(connect: Connect, runs: Path) -> None:
+    (runs / "odd" / EVENTS).mkdir(parents=True)
+    with connect() as client:
+        assert client.get("/api/runs/first/metrics.csv").status_code == 200

@@ -9,7 +9,7 @@ from nymph.dashboard.preparation import PREPARATION
 from nymph.files import write_json
 from nymph.training.events import EVENTS, EventLog
 
-from .browser import Server
+from .browser import PATIENCE_MILLISECONDS
 from .conftest import open_log
 
 pytestmark = pytest.mark.slow
@@ -70,18 +70,19 @@ def attack_everywhere(runs: Path, number: int, attack: str) -> None:
 
 
 @pytest.mark.parametrize("bypass_csp", [False, True])
-def test_hostile_words_stay_words(browser: Browser, server: Server, runs: Path, bypass_csp: bool) -> None:
+def test_hostile_words_stay_words(browser: Browser, address: str, runs: Path, bypass_csp: bool) -> None:
     page, foreign = browser.new_page(bypass_csp=bypass_csp), list[str]()
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     errors: list[Error] = []
     page.on("pageerror", lambda error: errors.append(error))
-    page.on("request", lambda request: None if request.url.startswith(server.address) else foreign.append(request.url))
+    page.on("request", lambda request: None if request.url.startswith(address) else foreign.append(request.url))
     for number, attack in enumerate(ATTACKS):
         attack_everywhere(runs, number, attack)
     with EventLog(runs / PREPARATION / "now" / EVENTS) as log:
         log.write("start", stages=ATTACKS)
         log.write("node", stage=ATTACKS[0], name=ATTACKS[0])
         log.write("end", status=ATTACKS[1], reason=ATTACKS[3])
-    page.goto(server.address)
+    page.goto(address)
     expect(page.locator(".run")).to_have_count(1 + len(ATTACKS))
     for first in range(0, len(ATTACKS), 8):
         while page.locator(".run[aria-pressed=true]").count():

@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nymph.dashboard.series import CAPACITY, Series, extremes
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def series_of(values: list[float]) -> Series:
@@ -16,7 +18,7 @@ def series_of(values: list[float]) -> Series:
     return series
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=500), st.integers(2, 40))
 def test_lowest_highest_first_and_last_survive(values: list[float], points: int) -> None:
     array = np.array(values)
@@ -25,7 +27,7 @@ def test_lowest_highest_first_and_last_survive(values: list[float], points: int)
     assert (kept[0], kept[-1]) == (array[0], array[-1])
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(st.integers(1, 5000), st.integers(2, 100))
 def test_no_more_points_than_asked_for(count: int, points: int) -> None:
     assert len(extremes(np.arange(count, dtype=float), points)) <= points + 3

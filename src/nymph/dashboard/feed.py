@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -148,7 +148,8 @@ async def _catch_up(run: Run) -> None:
     """A long log is read in pieces, so that a page asking meanwhile is answered."""
     if not run.grown():
         return
-    while events := await asyncio.to_thread(run.reader.poll, READ_BYTES):
-        for event in events:
-            run.apply(event)
-        await asyncio.sleep(0)
+    with suppress(OSError):  # a log nobody may read is a run without events; the others go on
+        while events := await asyncio.to_thread(run.reader.poll, READ_BYTES):
+            for event in events:
+                run.apply(event)
+            await asyncio.sleep(0)

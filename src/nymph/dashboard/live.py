@@ -16,6 +16,8 @@ MAX_MESSAGE_BYTES = 1 << 16
 MAX_WATCHED = 16
 SEND_SECONDS = 30.0
 """A client that takes no message for so long is cut off."""
+WISH_SECONDS = 0.05
+"""Between two wishes of a client: each may cost a history."""
 _POLICY = 1008
 
 
@@ -66,6 +68,7 @@ class _Client:
                 return await self._websocket.close(_POLICY, "expected {watch: {run: [generation, seq] | null}}")
             self._cursor = Cursor(self._cursor.version, watched)
             self._news.set()
+            await asyncio.sleep(WISH_SECONDS)
 
     async def _send(self) -> None:
         while True:

@@ -1,22 +1,25 @@
 """Run the dashboard: find a port, refuse to be exposed without a token, say where it is."""
 
+import resource
 import secrets
 import socket
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
-from nymph.dashboard.app import create_app
+from nymph.dashboard.app import MAX_CLIENTS, create_app
 from nymph.dashboard.guard import LOOPBACK
 from nymph.dashboard.live import MAX_MESSAGE_BYTES
 from nymph.dashboard.options import PORT
-from nymph.dashboard.protocol import PromptProtocol
+from nymph.dashboard.protocol import PatientProtocol, PromptProtocol
 from nymph.dashboard.samples import Corpus
 from nymph.errors import NymphError
 
 SEND_BUFFER_BYTES = 1 << 18
 """Of each connection, in the kernel: what a client that reads nothing can hold there before it is noticed."""
 _FURTHER_PORTS = 20
+_OPEN_FILES = MAX_CLIENTS + 1000
 
 
 def serve(
@@ -58,27 +61,34 @@ def serve(
         corpus=corpus,
         hosts=(*LOOPBACK, host, *names),
     )
-    listener = _listen(host, port)
+    listener = listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(f"Dashboard of {runs_directory} at {address}  (Ctrl-C ends it)", flush=True)
     if token is None:
         print(f"  with buttons that save a checkpoint or stop a run: {address}/#key={key}", flush=True)
-    config = uvicorn.Config(
+    _permit_many_connections()
+    uvicorn.Server(configure(app)).run(sockets=[listener])
+
+
+def configure(app: Starlette) -> uvicorn.Config:
+    """How uvicorn is to serve `app`."""
+    return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
+        http=PatientProtocol,
         ws=PromptProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # compressing each client's message would cost more than the loopback saves
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the first free port from `port` on; NymphError where there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    last = port if port == 0 else port + _FURTHER_PORTS
+    last = port if port == 0 else min(65_535, port + _FURTHER_PORTS)
     for candidate in range(port, last + 1):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -93,3 +103,11 @@ def _listen(host: str, port: int) -> socket.socket:
     raise NymphError(
         f"the dashboard found no free port at {host} from {port} to {last}: {reason}; choose another --port"
     )
+
+
+def _permit_many_connections() -> None:
+    """Every client is an open file, and many machines permit 1,024 of them until asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
