@@ -43,6 +43,12 @@ def weights(report: Report) -> dict[str, Any]:
     return load_tensors(Path(str(report.checkpoint)) / "model.safetensors")
 
 
+def updates(report: Report) -> dict[str, float]:
+    """How often each parameter has been moved: never those that no row uses."""
+    moments = load_tensors(Path(str(report.checkpoint)) / "optimizer.safetensors")
+    return {name: float(tensor) for name, tensor in moments.items() if name.endswith(".step")}
+
+
 @pytest.mark.parametrize(
     ("batch_rows", "options"),
     [
@@ -61,6 +67,7 @@ def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, options: dict
     assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
     for name, tensor in weights(together).items():
         assert (tensor - weights(alone)[name]).abs().max() < 1e-4
+    assert updates(together) == updates(alone)
     assert together.tokens == alone.tokens
 
 

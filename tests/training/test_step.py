@@ -9,7 +9,7 @@ from nymph.model.multimodal import MultimodalModel
 from nymph.sequences.collation import collate
 from nymph.training.data import MicroBatch, StepRows
 from nymph.training.job import Optimiser
-from nymph.training.objectives import Objectives
+from nymph.training.objectives import Objectives, ShardedObjectives
 from nymph.training.optimisation import build_optimizer
 from nymph.training.step import Stepper
 from nymph.training.targets import count_targets
@@ -21,11 +21,13 @@ MODEL = replace(TINY, modality_dropout=0.0)
 OBJECTIVES = ObjectiveConfig(mask_share=0.0, label_share=0.0)
 
 
-def gradients(*rows: pa.RecordBatch) -> dict[str, torch.Tensor]:
+def gradients(
+    *rows: pa.RecordBatch, kind: type[Objectives] = Objectives, sound: bool = True
+) -> dict[str, torch.Tensor]:
     """Of one step over these micro-batches, as the optimizer would see them."""
     torch.manual_seed(0)
     model = MultimodalModel(MODEL).train()
-    losses, optimizer = Objectives(model, OBJECTIVES), build_optimizer(model, Optimiser())
+    losses, optimizer = kind(model, OBJECTIVES), build_optimizer(model, Optimiser())
     stepper = Stepper(losses, optimizer, World(torch.device("cpu")), clip=0.0)
     seen: dict[str, torch.Tensor] = {}
 
@@ -34,6 +36,8 @@ def gradients(*rows: pa.RecordBatch) -> dict[str, torch.Tensor]:
         return "only looking"
 
     batches = [collate(some) for some in rows]
+    if not sound:
+        batches = [{**batch, "audio": batch["audio"][:0], "audio_index": batch["audio_index"][:0]} for batch in batches]
     micro = tuple(MicroBatch(batch, 0, count_targets(batch, MODEL, OBJECTIVES, 0)) for batch in batches)
     stepper(StepRows(0, 7, micro), keep)
     return seen
@@ -50,3 +54,12 @@ def test_uneven_micro_batches_give_the_gradient_of_one_big_batch(sizes: tuple[in
     assert whole.keys() == parts.keys()
     for name, gradient in whole.items():
         assert (parts[name] - gradient).norm() <= 1e-6 * max(1.0, float(gradient.norm())), name
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_with_shards_the_same_parameters_are_left_alone(sound: bool) -> None:
+    rows = table(4).combine_chunks().to_batches()[0]
+    alone, sharded = (gradients(rows, kind=kind, sound=sound) for kind in (Objectives, ShardedObjectives))
+    assert ("audio_projection.weight" in alone) == sound
+    assert alone.keys() == sharded.keys() < dict(MultimodalModel(MODEL).named_parameters()).keys()
+    assert all(torch.equal(gradient, sharded[name]) for name, gradient in alone.items())

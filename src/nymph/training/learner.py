@@ -12,7 +12,7 @@ from nymph.training.averaging import Averaging
 from nymph.training.checkpoint import read_checkpoint
 from nymph.training.devices import check_compile
 from nymph.training.job import Job
-from nymph.training.objectives import Objectives
+from nymph.training.objectives import Objectives, ShardedObjectives
 from nymph.training.optimisation import (
     build_optimizer,
     check_fits,
@@ -34,7 +34,7 @@ class Learner:
         self._world = world
         self._sharded = world.size > 1 and job.launch.sharding != "none"
         self.model = build_model(job, torch.device("cpu") if self._sharded else world.device)
-        objectives = Objectives(self.model, job.objectives, touch_all=self._sharded)
+        objectives = (ShardedObjectives if self._sharded else Objectives)(self.model, job.objectives)
         if self._sharded:
             shard(objectives, self.model, world.device, full=job.launch.sharding == "full")
         self.optimizer = build_optimizer(self.model, job.optimiser)

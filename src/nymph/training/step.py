@@ -74,6 +74,7 @@ class Stepper:
         mine = self._targets(rows)
         targets, tokens = self._global_targets(mine, rows)
         sums = self._backward(rows, mine if self._apart else targets)
+        self.objectives.drop_unused(self._world)
         self.scaler.unscale_(self.optimizer) if self.scaler.is_enabled() else None
         norm = self._norm()
         *numbers, squares = self._world.sum([*sums.tolist(), norm**2])
@@ -103,7 +104,8 @@ class Stepper:
         micro = (*rows.micro, *self._padding(rows.micro))
         ranks = self._world.size if isinstance(self.losses, DistributedDataParallel) else 1  # that takes the mean
         for index, part in enumerate(micro):
-            share = float(index < len(rows.micro))
+            self.objectives.padding = index >= len(rows.micro)
+            share = float(not self.objectives.padding)
             with self._synchronised(index == len(micro) - 1):
                 losses = self._losses(part.batch, part.seed)
                 total = self._weighted(losses, targets) * (share * ranks)
