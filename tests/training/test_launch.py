@@ -12,6 +12,7 @@ from nymph.errors import NymphError
 from nymph.tensors import load_tensors
 from nymph.training import launch
 from nymph.training.console import Silence
+from nymph.training.data import StepReader
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job, Launch
 from nymph.training.launch import _rank as run_rank
@@ -101,19 +102,36 @@ def test_ranks_that_exchange_less_train_nearly_like_one(
 
 
 @pytest.mark.parametrize("options", [{}, {"sharding": "full"}, {"stages": (1, 1)}], ids=["copies", "shards", "stages"])
-def test_a_run_continues_on_another_number_of_ranks(make_job: JobMaker, options: dict[str, Any]) -> None:
-    whole, moved = (
-        plain(make_job, name, batch_rows=4, gradient_accumulation=2, evaluation_every=0) for name in ("whole", "moved")
-    )
+def test_a_run_whose_rows_end_on_one_rank_continues_on_another_number_of_them(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    given = {"batch_rows": 4, "gradient_accumulation": 2, "evaluation_every": 0, "checkpoint_every": 0}
+    whole, moved = (plain(make_job, name, **given) for name in ("whole", "moved"))
     train(whole)
     with pytest.raises(ValueError, match="half way"):
         train(moved, FailAt(2))
-    stop = replace(moved, max_tokens=4 * 4 * 16, launch=Launch(ranks=2, **options))
-    assert train(stop).steps == 4
+    monkeypatch.setattr(launch, "_rank", rank_without_rows)
+    with pytest.raises(NymphError, match="rank 1 failed: the rows are gone"):
+        train(replace(moved, launch=Launch(ranks=2, restarts=0, **options)))
     report = train(moved)
     assert report.resumed_from is not None
     assert report.resumed_from.endswith("00000004")
     assert losses(moved) == pytest.approx(losses(whole), rel=1e-5)
+
+
+def rank_without_rows(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but rank 1 can read two steps only."""
+    left, reading = [2], StepReader.next
+
+    def perhaps(reader: StepReader) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise NymphError("the rows are gone")
+        return reading(reader)
+
+    if os.environ["RANK"] == "1":
+        StepReader.next = perhaps  # type: ignore[method-assign]
+    return run_rank(values, places)
 
 
 class FailAt(Silence):

@@ -16,13 +16,15 @@ class Votes(NamedTuple):
     late: float
     stop: float
     """Asked for in the control file."""
+    failed: float
+    """It cannot go on."""
 
 
-def votes(job: Job, state: TrainingState, requests: Requests) -> Votes:
-    """This rank's; a request for a checkpoint is taken up by it."""
+def votes(job: Job, state: TrainingState, requests: Requests, error: Exception | None) -> Votes:
+    """This rank's, which `error` keeps from going on; a request for a checkpoint is taken up by it."""
     wanted, requests.checkpoint = requests.checkpoint, False
     late = bool(job.max_seconds) and state.seconds >= job.max_seconds
-    return Votes(float(wanted), float(requests.end is not None), float(late), float(requests.stop))
+    return Votes(*map(float, (wanted, requests.end is not None, late, requests.stop, error is not None)))
 
 
 def ending(job: Job, state: TrainingState, all_votes: Votes, requests: Requests) -> tuple[str, str] | None:

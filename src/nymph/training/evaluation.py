@@ -82,11 +82,20 @@ def _batches(
 def _in_step(batches: Iterator[Batch], model: MultimodalModel, world: World) -> Iterator[tuple[Batch, bool]]:
     """Batches on every rank until no rank has one left, and whether they count: shards are gathered by all or none."""
     while True:
-        batch = next(batches, None)
-        if not world.sum([float(batch is not None)])[0]:
+        batch, error = _next(batches) if world.size > 1 else (next(batches, None), None)
+        some, failed = world.sum([float(batch is not None), float(error is not None)])
+        world.end_together(failed, error)
+        if not some:
             return
         filler = largest_batch(model.config, 1, audio=False) if batch is None else batch
         yield {name: tensor.to(world.device) for name, tensor in filler.items()}, batch is not None
+
+
+def _next(batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
+    try:
+        return next(batches, None), None
+    except Exception as error:  # the other ranks must hear of it before this one raises
+        return None, error
 
 
 def _over_ranks(

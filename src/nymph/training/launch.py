@@ -8,6 +8,7 @@ the whole run, so the curve goes on as it would have, only slower.
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,8 +27,11 @@ from nymph.training.console import Progress, Silence
 from nymph.training.events import EVENTS, EventReader
 from nymph.training.job import Job
 from nymph.training.report import Report
+from nymph.training.world import FAILED
 
 _REFUSED = "NymphError: "
+_OTHER = re.compile(_REFUSED + FAILED.format(r"(\d+)"))
+"""What a rank says that ended only because another one had to."""
 PRELOADED = ["nymph.training.__main__", "torch._dynamo"]
 """Modules imported once for all ranks and restarts; torch's optimizers import the second at their first use."""
 
@@ -93,6 +97,8 @@ def _lost(error: ChildFailedError) -> _Lost:
 
     rank = min(error.failures, key=late)
     text = _message(error.failures[rank].message)
+    if other := _OTHER.match(text):
+        rank, text = int(other[1]), text[other.end() :]
     return _Lost(rank, text.removeprefix(_REFUSED), text.startswith(_REFUSED))
 
 

@@ -14,7 +14,7 @@ from nymph.training.keeping import Keeper
 from nymph.training.learner import Learner
 from nymph.training.state import TrainingState
 from nymph.training.step import StepResult
-from nymph.training.world import World
+from nymph.training.world import SharedError, World
 
 
 class Problem(NamedTuple):
@@ -48,12 +48,12 @@ class Recovery:
         """Take up a checkpoint from before `problem`; the first row it had not seen.
 
         Raises:
-            NymphError: The problem, where the rules allow no more of it or there is no such checkpoint.
+            SharedError: The problem, where the rules allow no more of it or there is no such checkpoint.
         """
         allowed = self._state.rollbacks < self._rules.rollbacks
         path = self._earlier(self._state.step - problem.steps) if allowed else None
         if path is None:
-            raise NymphError(problem.text)
+            raise SharedError(NymphError(problem.text))
         earlier = TrainingState.from_dict(self._world.share(read_state(path) if self._world.main else None))
         self._learner.load(path)
         if earlier.scaler:

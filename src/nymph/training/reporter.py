@@ -1,5 +1,10 @@
-"""What a run tells: each happening once to the event log and once to whoever watches the terminal."""
+"""What a run tells: each happening once to the event log and once to whoever watches the terminal.
 
+Where that fails (a full disk) nothing is raised at once: only rank 0 tells, and in the middle of what the ranks do
+together it could not end alone. `failure` waits until they can all end.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,8 @@ class Reporter:
 
     def __init__(self, log: EventLog | None, progress: Progress) -> None:
         self._log, self._progress = log, progress
+        self.failure: Exception | None = None
+        """Why something could not be told."""
 
     def start(
         self, job: Job, world: World, state: TrainingState, parameters: int, precision: str, resumed: Path | None
@@ -39,7 +46,9 @@ class Reporter:
         if resumed:
             self.event("resume", step=state.step, checkpoint=str(resumed))
         text = f"{parameters:,} parameters on {world.size} x {world.device} in {precision}"
-        self._progress.start(state.step, job.steps, f"{job.run}: {text}, from step {state.step} to {job.steps}")
+        self._say(
+            self._progress.start, state.step, job.steps, f"{job.run}: {text}, from step {state.step} to {job.steps}"
+        )
 
     def step(self, state: TrainingState, result: StepResult, **figures: Any) -> None:
         """One update was made."""
@@ -53,7 +62,7 @@ class Reporter:
             **figures,
         )
         if event:
-            self._progress.step(event)
+            self._say(self._progress.step, event)
 
     def evaluation(self, step: int, found: Evaluation, better: bool) -> None:
         """The validation loss was measured."""
@@ -66,7 +75,7 @@ class Reporter:
             accuracy=found.accuracy,
             perplexity=found.perplexity,
         )
-        self._progress.message(f"step {step}: validation loss {found.loss:.4f}{' (best)' if better else ''}")
+        self._say(self._progress.message, f"step {step}: validation loss {found.loss:.4f}{' (best)' if better else ''}")
 
     def checkpoint(self, saved: Saved) -> None:
         """A checkpoint is on disk."""
@@ -82,17 +91,27 @@ class Reporter:
     def alert(self, step: int, alert: Alert) -> None:
         """Something a person should know."""
         self.event("alert", step=step, rule=alert.rule, message=alert.message)
-        self._progress.message(f"alert: {alert.rule}: {alert.message}")
+        self._say(self._progress.message, f"alert: {alert.rule}: {alert.message}")
 
     def end(self, status: str, step: int, reason: str) -> None:
         """Training ended."""
         self.event("end", status=status, step=step, reason=reason)
-        self._progress.end(f"{status} at step {step}: {reason}")
+        self._say(self._progress.end, f"{status} at step {step}: {reason}")
 
     def message(self, text: str) -> None:
         """A sentence for the terminal alone."""
-        self._progress.message(text)
+        self._say(self._progress.message, text)
 
     def event(self, kind: str, **fields: Any) -> dict[str, Any] | None:
         """A line of the log, where this rank has one."""
-        return self._log.write(kind, **fields) if self._log else None
+        try:
+            return self._log.write(kind, **fields) if self._log else None
+        except Exception as error:
+            self.failure = self.failure or error
+            return None
+
+    def _say(self, how: Callable[..., None], *what: Any) -> None:
+        try:
+            how(*what)
+        except Exception as error:
+            self.failure = self.failure or error

@@ -29,7 +29,7 @@ from nymph.training.step import StepResult
 from nymph.training.updates import Update, Updates
 from nymph.training.utilisation import Utilisation
 from nymph.training.validation import Validation
-from nymph.training.world import World
+from nymph.training.world import SharedError, World
 
 
 class Run:
@@ -77,8 +77,11 @@ class Run:
         try:
             self._begin()
             status, reason = self._steps()
+        except SharedError as all_ranks:
+            self._on_error(all_ranks.error, together=True)
+            raise all_ranks.error from None
         except BaseException as error:
-            self._on_error(error)
+            self._on_error(error, together=self.world.size == 1)
             raise
         self._learner.average()
         self._save()
@@ -87,6 +90,8 @@ class Run:
             self._end("failed", failure)
             raise NymphError(f"{status}, but the last checkpoint is missing: {failure}")
         self._end(status, reason)
+        if self._reporter.failure:
+            raise self._reporter.failure
         return status
 
     def alert(self, rule: str, message: str) -> None:
@@ -111,14 +116,12 @@ class Run:
 
     def _step(self) -> None:
         state, begin = self.state, time.perf_counter()
-        if self._stalls:
-            self._stalls.beat(state.step)
         rate = set_learning_rate(
             self._learner.optimizer, learning_rate_factor(self.job.schedule, state.step, self.job.steps)
         )
         update = self._updates.next(state.step, self._monitor.judge)
         state.step += 1
-        seconds = time.perf_counter() - begin
+        seconds = time.perf_counter() - begin + update.waited
         state.seconds = time.perf_counter() - self._started
         self._remember(update)
         if self._forecast.step(state.step, seconds):
@@ -191,10 +194,18 @@ class Run:
             self.alert("checkpoint", failure)
 
     def _ending(self) -> tuple[str, str] | None:
-        """Status and reason where training must end now. Ranks agree, or one would wait for the others for ever."""
+        """Status and reason where training must end now. Ranks agree, or one would wait for the others for ever.
+
+        Raises:
+            SharedError: A rank has no rows to go on with, or could not tell what it has done.
+        """
         state, job, figures = self.state, self.job, self._onlookers.figures.addends()
-        sums = self.world.sum([*votes(job, state, self._requests), *figures])
+        error = (self._updates.fetch() if state.step < job.steps else None) or self._reporter.failure
+        if self._stalls:
+            self._stalls.beat(state.step)
+        sums = self.world.sum([*votes(job, state, self._requests, error), *figures])
         said, figures = Votes(*sums[: len(Votes._fields)]), sums[len(Votes._fields) :]
+        self.world.end_together(said.failed, error)
         if said.save:
             self._learner.average()
             self._save()
@@ -217,13 +228,17 @@ class Run:
         self.state.monitor = self._monitor.to_dict()
         self._keeper.save(self.state, best)
 
-    def _on_error(self, error: BaseException) -> None:
-        """Save what is consistent, and say how it ended."""
-        whole = self.job.launch.replicas  # shards would have to be gathered from ranks that may be gone
+    def _on_error(self, error: BaseException, together: bool) -> None:
+        """Save what is consistent, and say how it ended; `together` is whether all ranks are here."""
+        if together:
+            self._learner.average()
+        whole = together or self.job.launch.replicas  # shards and stages are gathered by all ranks or none
         if whole and not self._learner.stepper.updating and self.state.step > 0:
             self._save()
         if failure := self._keeper.wait():
             self.alert("checkpoint", failure)
+        if together:
+            self.world.share(None)  # the launcher ends the others as soon as one is gone: not before the disk has it
         self._end("failed", f"{type(error).__name__}: {error}")
 
     def _end(self, status: str, reason: str) -> None:

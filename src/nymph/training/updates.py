@@ -45,13 +45,23 @@ class Updates:
     ) -> None:
         self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
         self._pieces = job.gradient_accumulation
+        self._fetched: tuple[StepRows, float] | None = None
         self.reader = self._open(cursor)
         """Of the rows to come; another one after a rewind."""
+
+    def fetch(self) -> Exception | None:
+        """Wait for the rows of the next update; why there are none. Other ranks can still be told then."""
+        try:
+            self._fetched = self.reader.next()
+        except Exception as error:  # whatever the reading thread met
+            return error
+        return None
 
     def next(self, step: int, accept: Accept) -> Update:
         """Make update `step`; where memory runs out, from the same rows in smaller micro-batches."""
         for _ in range(TRIES):
-            rows, waited = self.reader.next()
+            rows, waited = self._fetched or self.reader.next()
+            self._fetched = None
             torch.manual_seed(self._job.seed + step)
             try:
                 return Update(rows, waited, self._learner.stepper(rows, accept))
@@ -81,7 +91,7 @@ class Updates:
     def rewind(self, cursor: int) -> None:
         """Go on from another row."""
         self.reader.close()
-        self.reader = self._open(cursor)
+        self.reader, self._fetched = self._open(cursor), None
 
     def close(self) -> None:
         """Stop reading."""

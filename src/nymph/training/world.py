@@ -17,8 +17,23 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from nymph.errors import NymphError
 from nymph.training.devices import pick_device
 from nymph.training.meeting import agree_on_name
+
+FAILED = "rank {} failed: "
+"""How a rank begins that ends because of another one."""
+
+
+class SharedError(Exception):
+    """What all ranks raise at the same moment, between two exchanges: they can still save before they end.
+
+    `error` is this rank's own.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,18 @@ class World:
         """Where the ranks have met; only with several of them."""
         return dist.distributed_c10d._get_default_store()
 
+    def end_together(self, failed: float, error: Exception | None) -> None:
+        """Where any rank has `failed` (summed over ranks), raise on all of them: `error`, or that of one which has it.
+
+        Raises:
+            SharedError: Some rank cannot go on.
+        """
+        if not failed:
+            return
+        rank = self.largest(self.rank if error else -1)
+        text = self.share(f"{type(error).__name__}: {error}", rank)
+        raise SharedError(error or NymphError(f"{FAILED.format(rank)}{text}"))
+
     def sum(self, values: list[float]) -> list[float]:
         """Element-wise sums over all ranks, in double precision."""
         if self.size == 1:
@@ -64,17 +91,17 @@ class World:
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return int(tensor)
 
-    def share(self, value: Any) -> Any:
-        """Rank 0's JSON value, on every rank."""
+    def share(self, value: Any, rank: int = 0) -> Any:
+        """The JSON value of one rank, on every rank."""
         if self.size == 1:
             return value
-        data = json.dumps(value).encode() if self.main else b""
+        data = json.dumps(value).encode() if self.rank == rank else b""
         size = torch.tensor([len(data)], device=self.device)
-        dist.broadcast(size, 0)
+        dist.broadcast(size, rank)
         buffer = torch.zeros(int(size.item()), dtype=torch.uint8, device=self.device)
-        if self.main:
+        if self.rank == rank:
             buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-        dist.broadcast(buffer, 0)
+        dist.broadcast(buffer, rank)
         return json.loads(bytes(buffer.cpu().numpy().tobytes()))
 
 
