@@ -27,6 +27,10 @@ class Preparation:
         self._about: dict[str, Any] = {}
         self._stages: dict[str, dict[str, Any]] = {}
 
+    def grown(self) -> bool:
+        """Whether the log read last has more: far cheaper than a look, which may find a newer one."""
+        return self._reader is not None and self._reader.unread() > 0
+
     def look(self) -> bool:
         """Read what is new; whether there was anything."""
         if not self._folder.is_dir():

@@ -57,11 +57,11 @@ class Run:
 
     def replaced(self) -> bool:
         """Whether another, shorter log has taken the place of the one read."""
-        return self._size() < self.reader.offset
+        return self.reader.unread() < 0
 
     def grown(self) -> bool:
         """Whether there is more to read."""
-        return self._size() > self.reader.offset
+        return self.reader.unread() > 0
 
     def apply(self, event: dict[str, Any]) -> None:
         """Take one event in; one that no trainer writes (a step beyond 2^63, say) is passed over."""
@@ -130,12 +130,6 @@ class Run:
         pictures = {name: series.since(after, HISTORY_POINTS) for name, series in self.series.items()}
         shown = {name: picture.plain() for name, picture in pictures.items() if len(picture.steps)}
         return {"run": self.name, "generation": self.generation, "seq": self.seq, "reset": reset, "series": shown}
-
-    def _size(self) -> int:
-        try:
-            return self.reader.path.stat().st_size
-        except FileNotFoundError:
-            return 0
 
     def _measure(self, event: dict[str, Any], step: int, is_step: bool) -> None:
         if is_step:

@@ -1,5 +1,6 @@
 """Run the dashboard: find a port, refuse to be exposed without a token, say where it is."""
 
+import os
 import resource
 import secrets
 import socket
@@ -18,6 +19,8 @@ from nymph.errors import NymphError
 
 SEND_BUFFER_BYTES = 1 << 18
 """Of each connection, in the kernel: what a client that reads nothing can hold there before it is noticed."""
+PRIORITY = 10
+"""Niceness: where a trainer wants every core, pages come later and steps do not."""
 _FURTHER_PORTS = 20
 _OPEN_FILES = MAX_CLIENTS + 1000
 
@@ -67,6 +70,7 @@ def serve(
     if token is None:
         print(f"  with buttons that save a checkpoint or stop a run: {address}/#key={key}", flush=True)
     _permit_many_connections()
+    os.nice(max(0, PRIORITY - os.nice(0)))
     uvicorn.Server(configure(app)).run(sockets=[listener])
 
 

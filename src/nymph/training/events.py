@@ -67,6 +67,13 @@ class EventReader:
         self.offset = 0
         """Byte after the last finished line read."""
 
+    def unread(self) -> int:
+        """Bytes that a poll would read; below 0 where a shorter log has taken the place of the one read."""
+        try:
+            return os.stat(self.path).st_size - self.offset
+        except FileNotFoundError:
+            return -self.offset
+
     def poll(self, limit: int = -1) -> list[dict[str, Any]]:
         """New events with `seq` > `after`, oldest first; empty while the log does not exist.
 
