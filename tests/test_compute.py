@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from nymph import engines
 from nymph.compute import ComputeOptions, Lost, PerItem, spread
 from nymph.errors import NymphError
 from nymph.lazy import Lazy, ModelError
@@ -124,10 +125,17 @@ def test_an_item_that_kills_its_worker_is_quarantined() -> None:
     assert sum(isinstance(outcome, Made) for outcome in outcomes) == 11
 
 
+@pytest.fixture
+def cluster() -> Iterator[ComputeOptions]:
+    """Two workers that do not outlive the test: they would log into the output of the next ones."""
+    yield ComputeOptions(engine="dask", n_jobs=2)
+    with engines._dask_client(None, 2) as client, client.cluster:
+        engines._dask_client.cache_clear()
+
+
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_killed_dask_worker_costs_its_item_only() -> None:
-    cluster = ComputeOptions(engine="dask", n_jobs=2)
+def test_a_killed_dask_worker_costs_its_item_only(cluster: ComputeOptions) -> None:
     outcomes = dict(spread(partial(die_of_five, None), range(12), cluster))
     assert isinstance(outcomes.pop(5), Lost)
     assert outcomes == {number: number for number in range(12) if number != 5}
@@ -151,8 +159,8 @@ def test_a_model_on_a_gpu_has_the_machine_to_itself() -> None:
     assert LOKY.for_model(single=False) == LOKY
 
 
-@pytest.mark.slow
-def test_a_scheduler_that_is_not_there_is_one_clear_line() -> None:
+def test_a_scheduler_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "CONNECT_SECONDS", 0.5)
     nowhere = ComputeOptions(engine="dask", address="tcp://127.0.0.1:9")
     with pytest.raises(NymphError, match=r"expected a Dask scheduler at tcp://127\.0\.0\.1:9"):
         list(spread(square, range(2), nowhere))

@@ -17,6 +17,8 @@ from nymph.errors import NymphError
 R = TypeVar("R")
 AHEAD = 2
 """Items under way, or next, for each job."""
+CONNECT_SECONDS = 30.0
+"""How long a scheduler may take to answer; a busy machine needs several."""
 Run = Callable[[Iterable[Any]], Iterator[tuple[int, Any]]]
 """From joblib's `delayed` calls to what they give, in the order in which they are ready."""
 Deaths = tuple[type[BaseException], ...]
@@ -110,7 +112,7 @@ def _dask_client(address: str | None, n_jobs: int) -> Any:
             cluster = LocalCluster(n_workers=n_jobs, threads_per_worker=1, host=local, **quiet)
         return Client(cluster, set_as_default=False)
     try:
-        return Client(address, set_as_default=False, timeout=5)
+        return Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise NymphError(f"expected a Dask scheduler at {address}, got: {error}; is it running?") from error
 
