@@ -6,13 +6,14 @@ from nymph.sentiment.classifier import load_classifier
 from tests.offline import nothing_leaves_this_machine
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_connections() -> Iterator[None]:
-    """Loading and running the offline models needs nobody."""
+    """Running the offline models needs nobody; later tests of this process may."""
     with nothing_leaves_this_machine():
         yield
 
 
 @pytest.fixture(scope="session")
 def classifier():
-    return load_classifier(device="cpu", batch_size=8)
+    with nothing_leaves_this_machine():
+        return load_classifier(device="cpu", batch_size=8)

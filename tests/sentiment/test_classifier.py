@@ -18,7 +18,7 @@ def test_it_is_a_standard_pipeline(classifier) -> None:
 def test_it_can_be_saved_and_loaded_like_any_other(classifier, tmp_path) -> None:
     classifier.save_pretrained(tmp_path)
     again = load_classifier(str(tmp_path), device="cpu")
-    assert again("A lovely day.")[0][0]["score"] == pytest.approx(classifier("A lovely day.")[0][0]["score"], abs=1e-6)
+    assert again("A lovely day.")[0][0]["score"] == pytest.approx(classifier("A lovely day.")[0][0]["score"], abs=1e-4)
 
 
 def test_the_auto_class_knows_it(classifier, tmp_path) -> None:

@@ -10,9 +10,9 @@ from nymph.transcription.models import packaged_file
 from tests.offline import nothing_leaves_this_machine
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_connections() -> Iterator[None]:
-    """Loading and running the offline models needs nobody."""
+    """Running the offline models needs nobody; later tests of this process may."""
     with nothing_leaves_this_machine():
         yield
 
@@ -27,4 +27,5 @@ def conversation() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def transcriber() -> Transcriber:
-    return load_transcriber(TranscriptionConfig(threads=1))
+    with nothing_leaves_this_machine():
+        return load_transcriber(TranscriptionConfig(threads=1))

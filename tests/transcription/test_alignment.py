@@ -83,6 +83,7 @@ def wav2vec_folder(tmp_path_factory):
         Wav2Vec2FeatureExtractor,
         Wav2Vec2ForCTC,
         Wav2Vec2Processor,
+        set_seed,
     )
 
     folder = tmp_path_factory.mktemp("wav2vec")
@@ -94,6 +95,7 @@ def wav2vec_folder(tmp_path_factory):
         vocab_size=len(letters), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
         conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
     )  # fmt: skip
+    set_seed(0)
     Wav2Vec2ForCTC(config).save_pretrained(folder)
     return folder
 

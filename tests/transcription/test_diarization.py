@@ -1,3 +1,4 @@
+import re
 import warnings
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_pyannotes_pipeline_says_who_speaks(pipeline_folder: Path, conversation:
     assert [word for part in parts for word in part.words] == list(words)
     heard = [part.speaker for part in parts if part.speaker]
     assert heard
-    assert set(heard) <= {f"speaker-{n}" for n in range(1, 4)}
+    assert all(re.fullmatch(r"speaker-\d+", name) for name in heard)
 
 
 def test_nobody_asks() -> None:

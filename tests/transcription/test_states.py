@@ -16,11 +16,12 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
 @pytest.fixture(scope="module")
 def hubert(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A HuBERT of two small layers that knows nothing."""
-    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor, set_seed
 
     folder = str(tmp_path_factory.mktemp("hubert"))
     small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     convolutions = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    set_seed(0)
     HubertModel(HubertConfig(**small, **convolutions)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor().save_pretrained(folder)
     return folder
@@ -48,15 +49,15 @@ def test_the_packaged_whisper_hears_the_same_twice_and_other_sound_otherwise() -
     encoder = load_encoder("offline-tiny-en")
     once, twice, silence = (encoder(sound) for sound in (NOISE, NOISE, np.zeros_like(NOISE)))
     assert once.shape == (1500, 384)
-    np.testing.assert_array_equal(once, twice)
+    np.testing.assert_allclose(once, twice, atol=1e-4)
     assert np.abs(once[:50] - silence[:50]).max() > 0.1
 
 
 def test_any_encoder_of_transformers_gives_the_states_of_the_layer_asked_for(hubert: str) -> None:
     last, same, first = (load_encoder(hubert, layer=layer)(NOISE) for layer in (None, 2, 1))
     assert last.shape == (49, 16)
-    np.testing.assert_array_equal(last, same)
-    assert np.abs(last - first).max() > 0
+    np.testing.assert_allclose(last, same, atol=1e-5)
+    assert np.abs(last - first).max() > 1e-3
 
 
 def test_a_layer_that_is_not_there_is_an_error(hubert: str) -> None:
