@@ -1,8 +1,9 @@
 """What is written down is what is there."""
 
 import re
+import runpy
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-def test_the_configuration_page_is_what_the_models_say() -> None:
-    command = [sys.executable, "scripts/document_options.py", "--check"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_configuration_page_is_what_the_models_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["document_options.py", "--check"])
+    runpy.run_path(str(REPOSITORY / "scripts" / "document_options.py"), run_name="__main__")
 
 
 def test_every_link_and_picture_in_the_readme_exists() -> None:
@@ -31,7 +31,10 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 
 def test_no_file_names_a_registry() -> None:
-    files = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    if shutil.which("git") is None or not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no checkout: nobody knows which files are the repository's")
+    command = ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files"]
+    files = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     pattern = re.compile(rb"(pypi\.org|pythonhosted|registry\.npmjs|download\.pytorch|--(extra-)?index-url)")
     mine = Path(__file__).relative_to(REPOSITORY)
     bad = [name for name in files.split("\n") if name and Path(name) != mine and (REPOSITORY / name).is_file()

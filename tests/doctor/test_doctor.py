@@ -3,10 +3,11 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 import torch
 
-from nymph.doctor.check import attempt
+from nymph.doctor.check import Finding, attempt
 from nymph.doctor.environment import endpoint_findings, model_findings, wants_cuda, writable_finding
 from nymph.doctor.machine import gpu_findings, machine_findings, version_findings
 from nymph.errors import NymphError
@@ -64,20 +65,24 @@ def test_the_offline_models_are_found_and_a_missing_one_is_named(monkeypatch: py
     assert wants_cuda({"large": {"config": {"device": "cuda"}}})
 
 
-def test_a_server_is_asked_for_its_tables_and_a_missing_one_fails(tmp_path: Path) -> None:
-    import pyarrow as pa
+def flight_findings(monkeypatch: pytest.MonkeyPatch, endpoint: str, patience: float) -> list[Finding]:
+    monkeypatch.setattr("nymph.doctor.environment.CONNECT_SECONDS", patience)
+    entries = {"a": {"type": FLIGHT, "endpoint": endpoint, "table": "sequences/train"}}
+    return list(endpoint_findings(entries, "sqlite:///mlflow.db"))
 
+
+def test_a_server_is_asked_for_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pa.table({"x": pa.array([1, 2, 3], pa.int32())})
     write_parquet(tmp_path / "train" / "0.parquet", table.schema, [table])
     with FlightServer({"sequences": tmp_path}, port=0) as server:
-        here, gone = f"grpc://127.0.0.1:{server.port}", "grpc://127.0.0.1:1"
-        entries = {
-            "a": {"type": FLIGHT, "endpoint": here, "table": "sequences/train"},
-            "b": {"type": FLIGHT, "endpoint": gone, "table": "sequences/train"},
-        }
-        findings = list(endpoint_findings(entries, "sqlite:///mlflow.db"))
-    assert [finding.grade for finding in findings] == ["failure", "ok", "ok"]
-    assert "sequences/train (3 rows)" in findings[1].text
+        flight, mlflow = flight_findings(monkeypatch, f"grpc://127.0.0.1:{server.port}", patience=120.0)
+    assert (flight.grade, mlflow.grade) == ("ok", "ok")
+    assert "sequences/train (3 rows)" in flight.text
+
+
+def test_a_server_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    flight, _ = flight_findings(monkeypatch, "grpc://127.0.0.1:1", patience=0.1)
+    assert flight.grade == "failure"
 
 
 def test_a_folder_that_cannot_be_written_to_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
