@@ -3,19 +3,20 @@
 Needs Debian's `chromium` and the npm packages (`npm ci`); without them the tests say so and are skipped.
 """
 
+import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
 
 from nymph.dashboard.app import create_app
 from nymph.dashboard.serve import configure, listen
+from tests.ports import held_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -50,13 +51,11 @@ def serving(runs: Path, project: Path | None = None) -> Iterator[str]:
 class Server:
     """A dashboard in a process of its own, which can be stopped and started again at the same address."""
 
-    def __init__(self, runs: Path, project: Path | None = None, prelude: str = "") -> None:
-        self._place = socket.socket()  # bound, never listening: nobody is given the port while the dashboard is down
-        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._place.bind(("127.0.0.1", 0))
-        self.port = self._place.getsockname()[1]
+    def __init__(self, runs: Path, project: Path | None = None, prelude: str = "", **environment: str) -> None:
+        self._resources = ExitStack()
+        self.port = self._resources.enter_context(held_port())
         self.address = f"http://127.0.0.1:{self.port}"
-        self._project = project
+        self._project, self._environment = project, os.environ | environment
         main = "import sys; from nymph.dashboard.__main__ import main; sys.exit(main(sys.argv[1:]))"
         self._command = [sys.executable, "-c", f"{prelude}\n{main}", str(runs), "--port", str(self.port)]
         self.start()
@@ -66,7 +65,9 @@ class Server:
         return self._process.pid
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=self._project)
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, text=True, cwd=self._project, env=self._environment
+        )
         assert self._process.stdout is not None
         assert self.address in self._process.stdout.readline()
 
@@ -78,4 +79,4 @@ class Server:
 
     def close(self) -> None:
         self.stop()
-        self._place.close()
+        self._resources.close()

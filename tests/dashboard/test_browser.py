@@ -153,7 +153,7 @@ def test_a_run_is_stopped_only_after_a_second_thought_and_with_the_key(page: Pag
     assert not (runs / "first" / CONTROL).exists()
     page.locator("#confirm-key").fill(KEY)
     page.locator("#confirm-do").click()
-    expect(page.locator("#toast")).to_contain_text("stops after this step")
+    expect(page.locator("#toast")).to_contain_text("stops when the step it is at ends")
     assert [event["kind"] for event in read_events(runs / "first" / CONTROL)] == ["stop"]
 
 

@@ -15,7 +15,7 @@ CONTROL = "control.jsonl"
 """Name of the file in a run directory."""
 
 Request = Literal["checkpoint", "stop"]
-"""`checkpoint` saves one after this step; `stop` ends the run after it, with one, to be continued another time."""
+"""`checkpoint` saves one when the step at work ends; `stop` ends the run there, with one, to be continued later."""
 REQUESTS: tuple[Request, ...] = get_args(Request)
 
 

@@ -3,8 +3,8 @@
 import { $, make } from "/static/panels.js";
 
 const WORDS = {
-  checkpoint: ["Save checkpoint", "Save a checkpoint after this step?", "Training goes on. The checkpoint appears below once it is on disk."],
-  stop: ["Stop", "Stop after this step?", "A checkpoint is saved first. Running the same command again continues from it."],
+  checkpoint: ["Save checkpoint", "Save a checkpoint?", "The trainer does it when the step it is at ends, and goes on. The checkpoint appears below once it is on disk."],
+  stop: ["Stop", "Stop this run?", "The trainer ends when the step it is at does, with a checkpoint. Running the same command again continues from it."],
 };
 let mayCommand = false;
 let pending = null; // {run, request}
@@ -51,7 +51,7 @@ async function send(event) {
   const answer = await fetch(`/api/runs/${encodeURIComponent(run)}/control`, { method: "POST", body: request }).catch(() => null);
   if (!answer?.ok) return problem(answer ? await answer.text() : "The dashboard cannot be reached.");
   $("confirm").close();
-  notify(`${run}: ${request === "stop" ? "stops" : "saves a checkpoint"} after this step`);
+  notify(`${run}: ${request === "stop" ? "stops" : "saves a checkpoint"} when the step it is at ends`);
 }
 
 function problem(text) {
