@@ -11,7 +11,7 @@ import pytest
 
 from nymph.errors import NymphError
 from nymph.flight.auth import Token
-from nymph.flight.backup import Transfer, fetch_folder, list_backups, upload_folder
+from nymph.flight.backup import Transfer, drop_backup, fetch_folder, list_backups, upload_folder
 from nymph.flight.backups import SCHEMA, FileRequest, blocks_of
 from nymph.flight.server import FlightServer, Limits
 
@@ -75,6 +75,18 @@ def test_a_file_goes_on_after_its_last_byte(tmp_path: Path, serve: Serve, folder
     assert upload_folder(folder, location(server)).bytes == 2_000_040
     assert contents(tmp_path / "kept" / "run" / "step-7") == contents(folder)
     assert list((tmp_path / "kept").rglob(".part-*")) == []
+
+
+def test_a_dropped_backup_is_gone_and_only_it(tmp_path: Path, serve: Serve, folder: Path) -> None:
+    server = serve({}, backups={"kept": tmp_path / "kept"})
+    for name in ("kept/run", "kept/run/step-7", "kept/run/step-8"):
+        upload_folder(folder, location(server, name))
+    drop_backup(location(server, "kept/run"))
+    drop_backup(location(server))
+    assert list_backups(location(server, "")) == ["kept/run/step-8"]
+    assert [path.name for path in (tmp_path / "kept" / "run").iterdir()] == ["step-8"]
+    with pytest.raises(NymphError, match="no complete backup"):
+        drop_backup(location(server))
 
 
 def test_an_incomplete_backup_cannot_be_fetched(tmp_path: Path, serve: Serve, folder: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nymph.flight.server import FlightServer
-from nymph.training.checkpoint import list_checkpoints, verify_checkpoint
+from nymph.training.backup import Backup
+from nymph.training.checkpoint import Snapshot, list_checkpoints, verify_checkpoint, write_checkpoint
 from nymph.training.console import Silence
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job
@@ -63,3 +65,18 @@ def test_a_box_that_is_away_costs_an_alert_not_the_run(make_job: JobMaker) -> No
     job = make_job(backup="grpc://127.0.0.1:1/box", connection={"patience": 0.1}, checkpoint_every=0)
     assert train(job).status == "finished"
     assert "backup" in {event["rule"] for event in events(job, "alert")}
+
+
+def test_as_many_copies_are_kept_as_checkpoints(box: str, tmp_path: Path) -> None:
+    backup = Backup(box, {}, "run", 2, pytest.fail)
+    later = write_checkpoint(tmp_path / "given-up", snapshot(9, best=0))
+    for path in [later, *(write_checkpoint(tmp_path / "run", snapshot(step, best=1)) for step in range(1, 6))]:
+        backup.send(path)
+        backup.wait()
+    kept = [path.name[-1] for path in list_checkpoints(tmp_path / "box" / "run")]
+    assert kept == ["1", "4", "5", "9"]  # the best, the last two, and one of a run that went back
+
+
+def snapshot(step: int, best: int) -> Snapshot:
+    weights = {"weight": torch.full((2,), float(step))}
+    return Snapshot(step, weights, weights, {"step": step, "best_step": best}, {})

@@ -70,6 +70,13 @@ def fetch_folder(location: str, folder: Path, **connection: Any) -> Transfer:
     return Transfer(len(files), len(files), sum(told["size"] for told in files.values()))
 
 
+def drop_backup(location: str, **connection: Any) -> None:
+    """Delete the backup `location`; NymphError as in `upload_folder`, and where there is none."""
+    server = _Server(location, connection)
+    server.patiently(lambda: server.act("backup_drop", backup=server.backup))
+    server.close()
+
+
 def list_backups(location: str, **connection: Any) -> list[str]:
     """Complete backups at `grpc://host:port` or below `grpc://host:port/root/run`, sorted by name."""
     server = _Server(location, connection)

@@ -5,6 +5,7 @@ Each file is received into a hidden part that survives breaks on both sides, and
 When nothing is missing any more the folder's index is written, and only then can it be listed and fetched.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -128,6 +129,16 @@ class Backups:
             for name, root in self._roots.items()
             for index in root.rglob(_INDEX)
         )
+
+    def drop(self, backup: str) -> None:
+        """Delete a complete backup; killed half way, what is left of it is none. NymphError where there is none."""
+        files, folder = self.files(backup), allowed_path(self._roots, backup)
+        (folder / _INDEX).unlink()
+        fsync_directory(folder)
+        for name in files:
+            self._path(backup, name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other backups lie in it
+            folder.rmdir()
 
     def send(self, request: FileRequest) -> Iterator[pa.RecordBatch]:
         """A file of a complete backup from byte `start` on."""

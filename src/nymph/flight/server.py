@@ -43,6 +43,7 @@ _ACTIONS = {
     "backups": ("read", "names of the complete backups"),
     "backup_files": ("read", "files of the complete backup `backup`"),
     "backup": ("write", "what is missing of `backup` with the files {name: {size, sha256}}; nothing: it is complete"),
+    "backup_drop": ("write", "delete the complete backup `backup`"),
 }
 """Scope and meaning; arguments and answers are JSON objects."""
 
@@ -247,6 +248,9 @@ class FlightServer(fl.FlightServerBase):
             raise NymphError('expected {"backup": "root/folder", "files": {...}}')
         if action == "backup_files":
             return {"files": self._backups.files(backup)}
+        if action == "backup_drop":
+            self._backups.drop(backup)
+            return {}
         return {"missing": self._backups.missing(backup, files)}
 
     def _listed(self, name: str) -> Iterator[fl.FlightInfo]:

@@ -32,7 +32,7 @@ class Keeper:
         self._saver: Saver | None = None
         self._backup: Backup | None = None
         if writes and job.backup:
-            self._backup = Backup(job.backup, job.connection, job.run, self._on_lost_copy)
+            self._backup = Backup(job.backup, job.connection, job.run, job.keep_last, self._on_lost_copy)
         if writes:
             asynchronous = job.asynchronous_checkpoints and not job.launch.stages  # stages are collected for each
             self._saver = Saver(self._directory, job.keep_last, learner.tensors_to_save, self._on_saved, asynchronous)
