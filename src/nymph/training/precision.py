@@ -55,7 +55,7 @@ def _flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.01) -> f
     left = torch.ones(size, size, dtype=dtype, device=device)
     (left @ left).sum().item()  # the library chooses its kernel at the first call
     begin, products = time.perf_counter(), 0
-    while time.perf_counter() - begin < seconds:
+    while not products or time.perf_counter() - begin < seconds:  # a busy machine takes the core away for longer
         (left @ left).sum().item()
         products += 1
     return 2.0 * size**3 * products / (time.perf_counter() - begin)
