@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from nymph.audio.decode import REASONS, AudioError, AudioInfo, decode, decode_blocks, probe
+from tests.memory import PEAK
 
 
 def sine(rate: int, hertz: float = 220.0) -> np.ndarray:
@@ -151,10 +152,9 @@ def test_target_rate(make_file, tone):
     assert len(decode(make_file(tone), sample_rate=8000)) == 8000
 
 
-GROWTH = """
-import resource, sys
+GROWTH = f"""{PEAK}
+import sys
 from nymph.audio.decode import decode_blocks
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 print(sum(map(len, decode_blocks(sys.argv[1]))), peak() - before)
 """

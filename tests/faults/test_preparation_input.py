@@ -16,6 +16,7 @@ from nymph.ingestion.scan import declare_recordings
 from nymph.parquet import read_parquet
 from nymph.reporting.corpus import looked_at_report
 from tests.faults.broken_files import BROKEN, GOOD, encoded, sound, write
+from tests.memory import PEAK
 from tests.reporting.conftest import ingested
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -51,13 +52,12 @@ def test_each_broken_file_ends_in_its_class(tmp_path: Path, name: str) -> None:
     assert "expected" in entry["message"] or name in entry["message"]
 
 
-GROWTH = """
-import resource, sys
+GROWTH = f"""{PEAK}
+import sys
 from pathlib import Path
 from nymph.reporting.corpus import looked_at_report
 from nymph.reporting.page import render_page
 render_page(looked_at_report(Path(sys.argv[2])))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 report = looked_at_report(Path(sys.argv[1]))
 print(*(entry["reason"] for entry in report["quarantine"]["entries"]), peak() - before)
