@@ -3,11 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pyarrow.parquet as pq
 
+from tests.ports import held_port
+
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -25,12 +27,6 @@ roots, port, options, deadline = json.loads(sys.argv[1])
 options["limits"] = Limits(**options.pop("limits", {}))
 FlightServer({name: Path(path) for name, path in roots.items()}, port=port, **options).serve(deadline)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def big_rows(folder: Path, rows: int, width: int = 4096) -> Path:
@@ -46,7 +42,8 @@ class ServerProcess:
     """Serves `roots`; start and stop it any number of times."""
 
     def __init__(self, roots: dict[str, Path], deadline: float = 5.0, **options: Any) -> None:
-        self.port = free_port()
+        self._held = ExitStack()
+        self.port = self._held.enter_context(held_port())
         names = {name: str(path) for name, path in roots.items()}
         self._token = options.get("token", "none")
         self._arguments = json.dumps([names, self.port, options, deadline])
@@ -58,6 +55,7 @@ class ServerProcess:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+        self._held.close()
 
     @property
     def address(self) -> str:
@@ -92,7 +90,7 @@ class ServerProcess:
         os.kill(self.process.pid, number)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen"

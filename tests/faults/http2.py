@@ -40,7 +40,7 @@ def request(fields: Fields, messages: Sequence[bytes] = (b"",)) -> bytes:
 
 def answer(port: int, frames: bytes, hang_up: bool = False) -> bytes:
     """What a server says until the stream is over; `hang_up` says that nothing more will be sent, so it must end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as wire:
         try:
             wire.sendall(PREFACE + frame(SETTINGS, 0, b"", 0) + frames)
             if hang_up:

@@ -27,7 +27,7 @@ TICKET = Ticket("any", seed=5, batch_rows=50)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = big_rows(tmp_path_factory.mktemp("data") / "t", ROWS)
-    Table(folder)  # makes the cache: a plain client is told to wait for it, and does not
+    Table(folder)  # makes the cache
     return folder
 
 
@@ -44,13 +44,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_readers_that_never_read_do_not_keep_others_out_nor_the_server_up(folder: Path) -> None:
     with ServerProcess({"t": folder}, deadline=2, limits={"streams": 33}) as server:
+        open_source(f"{server.address}/t")  # a plain client is told to wait for the table, and does not
         idle = [idle_stream(server.address) for _ in range(32)]
         wait_until(lambda: streams(server) == 32)
         rows = [row for batch in open_source(f"{server.address}/t").batches(TICKET) for row in batch["id"].to_pylist()]
         assert sorted(rows) == list(range(ROWS))
-        assert streams(server) == 32
+        wait_until(lambda: streams(server) == 32)
         server.signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        assert server.process.wait(120) == 0
         del idle
 
 
@@ -61,8 +62,8 @@ def test_ten_thousand_tables_are_listed_and_each_is_found(many: Path) -> None:
             names = [info.descriptor.path[-1] for info in client.list_flights()]
             assert names == [f"t{number:04}".encode() for number in range(10_000)]
             assert len(list(client.list_flights(b"data/t12"))) == 100
-            for name in names[::2000]:
-                assert client.get_flight_info(fl.FlightDescriptor.for_path("data", name)).total_records == 3
+        for name in names[::2000]:
+            assert open_source(f"grpc://127.0.0.1:{server.port}/data/{name.decode()}").rows == 3
     finally:
         server.shutdown(5)
 
@@ -81,6 +82,7 @@ def test_ten_thousand_tables_are_listed_within_a_second(many: Path) -> None:
 @pytest.mark.idle
 def test_readers_that_never_read_cost_the_others_less_than_twice_their_time(folder: Path) -> None:
     with ServerProcess({"t": folder}, deadline=1) as server, fl.connect(server.address) as client:
+        open_source(f"{server.address}/t")
         alone = seconds_of_a_batch(client)
         idle = [idle_stream(server.address) for _ in range(100)]
         assert seconds_of_a_batch(client) < 2 * alone

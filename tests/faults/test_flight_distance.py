@@ -1,4 +1,8 @@
-"""Two machines with a bad line between them: packets late, lost, and for a while none at all."""
+"""Two machines with a bad line between them: packets late, lost, and for a while none at all.
+
+A busy machine is a slow line: where packets are lost no silence is taken for a cut, and where the line is cut the rows
+come in pieces that arrive at once or never.
+"""
 
 import json
 import math
@@ -19,6 +23,7 @@ from .two_hosts import ADDRESSES, NoNamespaces, TwoHosts
 pytestmark = pytest.mark.faults
 ROWS, BYTES, PORT = 600, 600 * 8192, 9090
 AGAIN = "again\n"
+SERVER = f"import nymph.flight.pieces as pieces; pieces.TARGET_BYTES = 64 * 1024\n{SCRIPT}"
 CLIENT = """
 import sys
 from nymph.flight.source import open_source
@@ -27,7 +32,7 @@ from nymph.flight.tickets import Ticket
 
 pause = Patience.pause
 Patience.pause = lambda *arguments: print("again", flush=True) or pause(*arguments)
-source = open_source(sys.argv[1], prefetch=1, stall=1.5, patience=120)
+source = open_source(sys.argv[1], prefetch=1, stall=float(sys.argv[2]), patience=200)
 for batch in source.batches(Ticket("any", seed=5, batch_rows=20)):
     print(*batch["id"].to_pylist(), flush=True)
 """
@@ -39,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_late_and_lossy_line_changes_no_row(folder: Path) -> None:
-    with two_hosts() as hosts, serving(hosts, folder), reading(hosts) as lines:
+    with two_hosts(loss=0.02) as hosts, serving(hosts, folder), reading(hosts, stall=60) as lines:
         rows = [int(row) for line in lines if line != AGAIN for row in line.split()]
         assert hosts.lost > 0
     assert rows == expected()
@@ -47,7 +52,7 @@ def test_a_late_and_lossy_line_changes_no_row(folder: Path) -> None:
 
 def test_a_line_that_is_cut_for_a_while_goes_on_in_the_same_row(folder: Path) -> None:
     rows: list[int] = []
-    with two_hosts(cut_at=BYTES / 2) as hosts, serving(hosts, folder), reading(hosts) as lines:
+    with two_hosts(cut_at=BYTES / 2) as hosts, serving(hosts, folder), reading(hosts, stall=3) as lines:
         cut = False
         for line in lines:
             if line != AGAIN:
@@ -60,9 +65,9 @@ def test_a_line_that_is_cut_for_a_while_goes_on_in_the_same_row(folder: Path) ->
 
 
 @contextmanager
-def two_hosts(cut_at: float = math.inf) -> Iterator[TwoHosts]:
+def two_hosts(loss: float = 0.0, cut_at: float = math.inf) -> Iterator[TwoHosts]:
     try:
-        with TwoHosts(delay=0.01, loss=0.02, cut_at=cut_at) as hosts:
+        with TwoHosts(delay=0.01, loss=loss, cut_at=cut_at) as hosts:
             yield hosts
     except NoNamespaces as error:
         pytest.skip(f"this machine does not allow network namespaces with TUN devices: {error}")
@@ -71,19 +76,26 @@ def two_hosts(cut_at: float = math.inf) -> Iterator[TwoHosts]:
 @contextmanager
 def serving(hosts: TwoHosts, folder: Path) -> Iterator[None]:
     arguments = json.dumps([{"t": str(folder)}, PORT, {"host": ADDRESSES[0], "insecure": True}, 5])
-    with subprocess.Popen([*hosts.on(0), sys.executable, "-c", SCRIPT, arguments]) as server:
+    with running([*hosts.on(0), sys.executable, "-c", SERVER, arguments]):
         yield
-        server.kill()
 
 
 @contextmanager
-def reading(hosts: TwoHosts) -> Iterator[Iterator[str]]:
+def reading(hosts: TwoHosts, stall: float) -> Iterator[Iterator[str]]:
     """What the client prints: "again" before it asks again, and the rows of each batch."""
-    command = [*hosts.on(1), sys.executable, "-c", CLIENT, f"grpc://{ADDRESSES[0]}:{PORT}/t"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+    command = [*hosts.on(1), sys.executable, "-c", CLIENT, f"grpc://{ADDRESSES[0]}:{PORT}/t", str(stall)]
+    with running(command) as client:
         assert client.stdout is not None
         yield client.stdout
-        client.kill()
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def expected() -> list[int]:

@@ -17,7 +17,7 @@ from nymph.flight.source import open_source
 from nymph.flight.tickets import Ticket
 
 from . import http2
-from .flight_process import ServerProcess, big_rows
+from .flight_process import ServerProcess, big_rows, wait_until
 from .fuzz import mutated
 
 pytestmark = pytest.mark.faults
@@ -69,7 +69,7 @@ def test_four_hundred_fuzzed_headers_leave_the_server_as_it_was(server: ServerPr
         said = list(pool.map(lambda sent: http2.answer(server.port, sent), requests))
         said += pool.map(lambda sent: http2.answer(server.port, sent, hang_up=True), frames)
     assert not any(GRANTED in each for each in said)
-    assert server.healthy()
+    wait_until(server.healthy)
     assert server.rss - before < 64 * 2**20
 
 

@@ -1,7 +1,6 @@
 """A disk that fills during a checkpoint: a real one, of a megabyte."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,24 +12,20 @@ from nymph.training.events import EVENTS, read_events
 from nymph.training.loop import train
 
 from ..training.conftest import JobMaker, make_job  # noqa: F401, TID252
+from .small_disk import small_disk
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", os.fspath(place)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield place
-    subprocess.run(["umount", "-l", os.fspath(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 3) as place:
+        yield place
 
 
-def test_training_says_so_keeps_what_it_has_and_can_go_on(make_job: JobMaker, small_disk: Path) -> None:  # noqa: F811
-    job = make_job(checkpoint_directory=os.fspath(small_disk / "checkpoints"), evaluation_every=0, checkpoint_every=2)
-    ballast = small_disk / "ballast"
+def test_training_says_so_keeps_what_it_has_and_can_go_on(make_job: JobMaker, disk: Path) -> None:  # noqa: F811
+    job = make_job(checkpoint_directory=os.fspath(disk / "checkpoints"), evaluation_every=0, checkpoint_every=2)
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(2_900_000))
     with pytest.raises(NymphError, match=r"the last checkpoint is missing: .* needs [\d,]+ bytes, [\d,]+ are free"):
         train(job)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MODIFY, _OPEN, _CREATE, _DELETE = 0x2, 0x20, 0x100, 0x200
 _NAME = slice(16, None)
@@ -14,16 +16,20 @@ _NAME = slice(16, None)
 @contextmanager
 def untouched(folders: Iterable[Path]) -> Iterator[None]:
     """Within this nothing in `folders` is opened, made, changed or deleted; AssertionError names what was."""
-    events = _LIBC.inotify_init1(os.O_NONBLOCK)
-    assert events >= 0, os.strerror(ctypes.get_errno())
-    for folder in folders:
-        watch = _LIBC.inotify_add_watch(events, os.fsencode(folder), _MODIFY | _OPEN | _CREATE | _DELETE)
-        assert watch >= 0, os.strerror(ctypes.get_errno())
+    events = _allowed(_LIBC.inotify_init1(os.O_NONBLOCK))
     try:
+        for folder in folders:
+            _allowed(_LIBC.inotify_add_watch(events, os.fsencode(folder), _MODIFY | _OPEN | _CREATE | _DELETE))
         yield
         assert _first(events) is None
     finally:
         os.close(events)
+
+
+def _allowed(result: int) -> int:
+    if result < 0:
+        pytest.skip(f"this machine watches no more folders: {os.strerror(ctypes.get_errno())}")
+    return result
 
 
 def _first(events: int) -> str | None:
