@@ -33,9 +33,10 @@ def words(rows: int) -> pa.Table:
 
 
 def write(path: Path, table: pa.Table, row_group_size: int = 40) -> Path:
+    """A shard, renamed over the one before: a file changed in place within a tick of the clock looks unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=row_group_size, write_page_checksum=True)
-    return path
+    pq.write_table(table, part := path.with_name(".new"), row_group_size=row_group_size, write_page_checksum=True)
+    return part.rename(path)
 
 
 def shards(folder: Path, rows: int, shard_rows: int = 50) -> Path:

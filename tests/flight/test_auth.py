@@ -33,7 +33,7 @@ def test_anything_else_grants_nothing(header: list[str]) -> None:
         granted(header)
 
 
-@pytest.mark.parametrize(("ago", "admitted"), [(-3600, True), (30, True), (3600, False)])
+@pytest.mark.parametrize(("ago", "admitted"), [(-3600, True), (1, True), (3600, False)])
 def test_an_expired_token_has_a_minute_for_clocks_that_differ(ago: float, admitted: bool) -> None:
     token = Token.of("first", ["read"], expires=time.time() - ago)
     outcome = nullcontext() if admitted else pytest.raises(fl.FlightUnauthenticatedError)

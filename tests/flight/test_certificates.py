@@ -1,4 +1,7 @@
-"""TLS with an authority of one's own: who is let in, and what the others are told."""
+"""TLS with an authority of one's own: who is let in, and what the others are told.
+
+By 127.0.0.1: `localhost` has two addresses on some machines, and gRPC tells what went wrong at the last it tried.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,7 +29,7 @@ def files(tmp_path: Path) -> CertificateFiles:
 def test_mutual_tls_serves_who_has_a_certificate(tmp_path: Path, serve: Serve, files: CertificateFiles) -> None:
     tls = Tls(files.server, files.server_key, files.authority)
     server = serve({"t": shards(tmp_path / "t", 9)}, tls=tls, token="secret")
-    address = f"grpc+tls://localhost:{server.port}/t"
+    address = f"grpc+tls://127.0.0.1:{server.port}/t"
     known = {"ca_file": str(files.authority), "token": "secret"}
     mine = {"certificate_file": str(files.client), "key_file": str(files.client_key)}
     assert len(ids(open_source(address, **known, **mine).batches(Ticket("any")))) == 9
@@ -36,32 +39,32 @@ def test_mutual_tls_serves_who_has_a_certificate(tmp_path: Path, serve: Serve, f
     with pytest.raises(NymphError, match="certificate_file is one that it trusts"):
         open_source(address, **known, certificate_file=str(other.client), key_file=str(other.client_key), patience=0.2)
     with pytest.raises(NymphError, match=r"begins with grpc\+tls://"):
-        open_source(f"grpc://localhost:{server.port}/t", patience=0.2)
+        open_source(f"grpc://127.0.0.1:{server.port}/t", patience=0.2)
 
 
 def test_another_authority_is_a_certificate_problem(tmp_path: Path, serve: Serve, files: CertificateFiles) -> None:
     other = make_certificates(tmp_path / "other", ["localhost"])
     server = serve({"t": shards(tmp_path / "t", 9)}, tls=Tls(files.server, files.server_key))
     with pytest.raises(NymphError, match="TLS handshake failed"):
-        open_source(f"grpc+tls://localhost:{server.port}/t", ca_file=str(other.authority), patience=5)
+        open_source(f"grpc+tls://127.0.0.1:{server.port}/t", ca_file=str(other.authority), patience=5)
 
 
 def test_another_host_name_is_a_certificate_problem(tmp_path: Path, serve: Serve) -> None:
     files = make_certificates(tmp_path / "certificates", ["data.example"])
     server = serve({"t": shards(tmp_path / "t", 9)}, tls=Tls(files.server, files.server_key))
     with pytest.raises(NymphError, match="TLS handshake failed"):
-        open_source(f"grpc+tls://localhost:{server.port}/t", ca_file=str(files.authority), patience=5)
+        open_source(f"grpc+tls://127.0.0.1:{server.port}/t", ca_file=str(files.authority), patience=5)
 
 
 def test_an_expired_certificate_is_a_certificate_problem(tmp_path: Path, serve: Serve) -> None:
     authority = trustme.CA()
-    expired = authority.issue_cert("localhost", not_before=datetime(2020, 1, 1), not_after=datetime(2021, 1, 1))
+    expired = authority.issue_cert("127.0.0.1", not_before=datetime(2020, 1, 1), not_after=datetime(2021, 1, 1))
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     expired.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
     expired.private_key_pem.write_to_path(tmp_path / "server.key")
     server = serve({"t": shards(tmp_path / "t", 9)}, tls=Tls(tmp_path / "server.pem", tmp_path / "server.key"))
     with pytest.raises(NymphError, match="TLS handshake failed; check ca_file, the host name and the expiry"):
-        open_source(f"grpc+tls://localhost:{server.port}/t", ca_file=str(tmp_path / "authority.pem"), patience=5)
+        open_source(f"grpc+tls://127.0.0.1:{server.port}/t", ca_file=str(tmp_path / "authority.pem"), patience=5)
 
 
 def test_keys_are_for_their_owner_only(files: CertificateFiles) -> None:

@@ -13,6 +13,7 @@ from nymph.errors import NymphError
 from nymph.flight.server import FlightServer
 from nymph.flight.source import RowSource, open_source
 from nymph.flight.tickets import Ticket
+from tests.ports import held_port
 
 from .rows import ids, shards, training_rows, words, write
 
@@ -132,11 +133,8 @@ def test_an_unread_stream_ends_with_its_source(pair: tuple[RowSource, RowSource]
     assert len(list(stream)) <= 51
 
 
-def test_a_server_that_is_down_is_named_after_the_patience(tmp_path: Path, serve: Serve) -> None:
-    server = serve({"t": shards(tmp_path / "t", 3)})
-    port = server.port
-    server.shutdown(5)
-    with pytest.raises(NymphError, match=rf"grpc://127.0.0.1:{port}: no answer for 0.3 s"):
+def test_a_server_that_is_down_is_named_after_the_patience() -> None:
+    with held_port() as port, pytest.raises(NymphError, match=rf"grpc://127.0.0.1:{port}: no answer for 0.3 s"):
         open_source(f"grpc://127.0.0.1:{port}/t", patience=0.3)
 
 

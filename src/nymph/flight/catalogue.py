@@ -20,6 +20,7 @@ from nymph.flight.shards import HIDDEN, find_shards, open_parquet
 from nymph.flight.tables import Table
 
 _LOOK_AGAIN = 1.0
+_WAIT = 2.0
 _ROOTS = ""
 
 
@@ -52,8 +53,8 @@ class Catalogue:
         with self._lock:
             return sorted(name for name, path in self._found.items() if path.is_dir())
 
-    def table(self, name: str, wait: float = 2.0) -> Table:
-        """The table as it is on disk now; Preparing where that takes longer than `wait` seconds, else NymphError."""
+    def table(self, name: str) -> Table:
+        """The table as it is on disk now; Preparing where that takes longer than two seconds, else NymphError."""
         path = self._path(name)
         with self._lock:
             future = self._open.get(name)
@@ -61,7 +62,7 @@ class Catalogue:
                 future = self._open[name] = self._pool.submit(self._opened, path)
                 self._looked[name] = time.monotonic()
         try:
-            return future.result(wait)
+            return future.result(_WAIT)
         except NotYet:
             raise Preparing(f"table {name!r} is being cached; ask again") from None
         except NymphError as error:
