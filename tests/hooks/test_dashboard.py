@@ -1,5 +1,6 @@
 """A Kedro run notes how far it is, and what runs beside it ends with it."""
 
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,16 +66,17 @@ def test_a_page_that_cannot_start_does_not_stop_the_run(
     monkeypatch.delenv("NYMPH_DASHBOARD_TOKEN", raising=False)
     hook = hook_of(tmp_path, serve=True, host="0.0.0.0")
     hook.before_pipeline_run(RUN, Pipeline([a_node()]))
-    assert hook._beside[0].wait(60) == 1
+    assert hook._beside[0].wait(240) == 1
     hook.after_pipeline_run()
     assert "the run goes on without it" in capfd.readouterr().err
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_page_ends_with_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nymph.hooks.dashboard._GOODBYE_SECONDS", 60)
+    monkeypatch.setattr("nymph.hooks.dashboard._GOODBYE_SECONDS", 240)
     (tmp_path / CHART).parent.mkdir(parents=True)
     (tmp_path / CHART).write_text("// stands for Chart.js")
     hook, said = hook_of(tmp_path, serve=True, port=0), ""
@@ -85,7 +87,7 @@ def test_the_page_ends_with_the_run(
         time.sleep(0.05)
         said += capfd.readouterr().err
     hook.after_pipeline_run()
-    assert page.returncode is not None
+    assert page.returncode not in (None, -signal.SIGKILL)  # it went by itself
 
 
 def test_an_option_that_does_not_exist_is_an_error() -> None:

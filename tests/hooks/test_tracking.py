@@ -14,9 +14,12 @@ import pytest
 from nymph.errors import NymphError
 from nymph.hooks.tracking import MlflowOptions, _reports, absolute_uri, read_options
 
+pytestmark = pytest.mark.timeout(900)
+OPTIONS = "tracking_uri: sqlite:///mlflow/mlflow.db\nruns_directory: runs\nsystem_metrics: false\nwait_seconds: 240\n"
+"""The follower is nice to others: beside two busy workers a minute may not be enough for it to import MLflow."""
 PROJECT = {
     "pyproject.toml": '[tool.kedro]\npackage_name = "mini"\nproject_name = "mini"\nkedro_init_version = "1.7.0"\n',
-    "conf/base/mlflow.yml": "tracking_uri: sqlite:///mlflow/mlflow.db\nruns_directory: runs\nsystem_metrics: false\n",
+    "conf/base/mlflow.yml": OPTIONS,
     "conf/base/parameters.yml": "training: {steps: 3, schedule: {warmup: 0.1}}\n",
     "conf/base/catalog.yml": "report: {type: MemoryDataset}\n",
     "conf/local/.gitkeep": "",
@@ -41,7 +44,7 @@ def train(options):
     if os.environ["MINI"] == "fail":
         raise ValueError("no data")
     if os.environ["MINI"] == "hang":
-        time.sleep(120)
+        time.sleep(600)
     return "trained"
 
 def register_pipelines():
@@ -83,6 +86,7 @@ def interrupt(project: Path, number: signal.Signals) -> None:
     """Start a run, let it train, and send it a signal."""
     process = kedro_run(project, "hang")
     while not (project / "training").exists():
+        assert process.poll() is None, "the run ended before it trained"
         time.sleep(0.1)
     process.send_signal(number)
     assert process.wait() != 0
@@ -98,7 +102,7 @@ def runs_of(project: Path) -> list[Any]:
 
 def wait_until_closed(project: Path) -> None:
     """The follower of a killed run closes it on its own."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while [run.info.status for run in runs_of(project)] in ([], ["RUNNING"]) and time.monotonic() < deadline:
         time.sleep(0.5)
 

@@ -5,6 +5,7 @@ import json
 import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,16 @@ def test_a_locked_database_is_waited_for(database: Path, begin: Begin, runs: Pat
     journal.end(End("FINISHED"))
     other = sqlite3.connect(database, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
-    threading.Timer(8, other.rollback).start()
-    assert follow(journal.folder, patience=60)
+    threading.Thread(target=release_once_noticed, args=(other, journal), daemon=True).start()
+    assert follow(journal.folder, patience=240)
     steps = [point.step for point in client(database).get_metric_history(journal.sent.run_id, "train/loss")]
     assert steps == list(range(1, 21))
+
+
+def release_once_noticed(lock: sqlite3.Connection, journal: Journal) -> None:
+    while "locked" not in journal.sent.error:
+        time.sleep(0.1)
+    lock.rollback()
 
 
 def test_params_tags_and_inputs_say_what_the_run_was(database: Path, begin: Begin) -> None:

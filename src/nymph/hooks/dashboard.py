@@ -94,6 +94,7 @@ class DashboardHook:
                 process.communicate(timeout=_GOODBYE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def _stage(node: Node) -> str:
