@@ -6,11 +6,11 @@ no terminal, bars become single lines.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from nymph.output import output, record
-from nymph.stages import Item, Outcome, Work
+from nymph.stages import Failed, Item, Outcome, Work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,13 +37,13 @@ def announce(name: str) -> None:
     record("node", name=name)
 
 
-def carry_out(work: Work, done: Callable[[Item], bool]) -> Iterator[Outcome]:
-    """The outcomes of work, with a progress bar while there is anything to make."""
+def carry_out(work: Work, done: Callable[[Item], bool], failed: Mapping[str, Failed] = {}) -> Iterator[Outcome]:
+    """`work.outcomes(done, failed)`, with a progress bar while there is anything to make."""
     with progress_bar() as bar:
         task, told = None, time.monotonic()
-        for outcome in work.outcomes(done):
+        for outcome in work.outcomes(done, failed):
             if task is None:
-                task = bar.add_task(work.stage, total=work.tally.items - work.tally.reused)
+                task = bar.add_task(work.stage, total=work.tally.items - work.tally.reused - work.tally.failed)
             bar.advance(task)
             if time.monotonic() - told > SECONDS_BETWEEN_RECORDS:
                 told = time.monotonic()

@@ -5,8 +5,8 @@ the options, the model's name. So a rerun makes nothing, a changed option remake
 kill loses at most the items that were in flight. The price is that a node's work happens inside `save`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -43,6 +43,8 @@ class Failed:
     """What was expected and what came."""
     line: int | None = None
     """Line of a JSONL file, from 1."""
+    lasting: bool = False
+    """Whether the item's own content is at fault, so that under the same key it can only fail again."""
 
 
 Outcome = Made | Failed
@@ -89,16 +91,22 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     """Filled by whoever carries the work out."""
 
-    def outcomes(self, done: Callable[[Item], bool]) -> Iterator[Outcome]:
-        """Make what is not `done`, counting as it goes; failures are kept in the tally and yielded too."""
+    def outcomes(self, done: Callable[[Item], bool], failed: Mapping[str, Failed] = {}) -> Iterator[Outcome]:
+        """Make what is not `done`, counting as it goes; failures are kept in the tally and yielded too.
+
+        An item id that `failed` before under the same key, lastingly, fails again untried.
+        """
         self.tally.items = len(self.items)
         missing = []
         for item in self.items:
+            earlier = failed.get(item.id)
             if done(item):
+                self.tally.reused += 1
                 self.tally.untouched.add((item.id, item.key))
+            elif earlier and earlier.lasting and earlier.item.key == item.key:
+                self.tally.fail(replace(earlier, item=item))
             else:
                 missing.append(item)
-        self.tally.reused = len(self.items) - len(missing)
         for outcome in self.make(missing) if missing else ():
             if isinstance(outcome, Failed):
                 self.tally.fail(outcome)
@@ -112,8 +120,9 @@ def _identity(failure: Failed) -> tuple[str, str, str, int | None, str]:
 
 
 def failure_of(item: Item, error: Exception, line: int | None = None) -> Failed:
-    """The quarantine entry for what went wrong with an item; errors may carry a short `reason`."""
-    return Failed(item, str(getattr(error, "reason", type(error).__name__)), str(error), line)
+    """The quarantine entry for what went wrong with an item; errors may carry a short `reason`, and be `lasting`."""
+    reason, lasting = getattr(error, "reason", type(error).__name__), getattr(error, "lasting", False)
+    return Failed(item, str(reason), str(error), line, bool(lasting))
 
 
 def whole(stage: str, key: str, make: Callable[[], Any]) -> Work:

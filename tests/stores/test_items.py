@@ -59,6 +59,18 @@ def test_a_failed_item_is_quarantined_and_tried_again(tmp_path: Path) -> None:
     assert load_failures(tmp_path / "q.parquet") == []
 
 
+@pytest.mark.parametrize(("key", "failed"), [("1", 1), ("2", 0)])
+def test_lasting_damage_is_tried_again_only_under_another_key(tmp_path: Path, key: str, failed: int) -> None:
+    def broken(missing: Sequence[Item]) -> Iterator[Outcome]:
+        yield from (Failed(item, "truncated", "no", lasting=True) for item in missing)
+
+    save_items(tmp_path, Work("stage", [Item("b", "1")], broken))
+    rerun = work(Item("b", key))
+    save_items(tmp_path, rerun)
+    assert (rerun.tally.failed, rerun.tally.made) == (failed, 1 - failed)
+    assert len(StoredItems.open(tmp_path)) == 1 - failed
+
+
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
     save_items(tmp_path, work(Item("a", "1")))
     path = item_path(tmp_path, "a", "1")

@@ -46,6 +46,11 @@ class AudioError(NymphError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the same bytes can only fail again."""
+        return self.reason not in ("missing", "unreadable", "unsupported_codec")
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, str(self))
 

@@ -1,7 +1,8 @@
 """A folder with one Parquet file an item, and an index that says which of them the last whole run wanted.
 
 Item files are named `<id>.<key>.parquet`, so outputs of earlier options stay beside today's and going back costs
-nothing; `index.json` appears only when every item was made or quarantined. One file an item costs an fsync each:
+nothing; `index.json` appears only when every item was made or quarantined, and remembers damage that lasts, so that a
+broken recording is not decoded, let alone transcribed, by every run anew. One file an item costs an fsync each:
 items should be recordings or documents, not sentences.
 """
 
@@ -18,7 +19,7 @@ from nymph.console import carry_out
 from nymph.errors import NymphError
 from nymph.files import fingerprint, read_json, remove_leftovers, write_json
 from nymph.parquet import iter_parquet, read_parquet, write_parquet
-from nymph.stages import Item, Made, Work
+from nymph.stages import Failed, Item, Made, Work
 
 _SAFE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -89,7 +90,7 @@ def save_items(folder: Path, work: Work) -> None:
     remove_leftovers(folder)
     if isinstance(work.make, PerItem):
         work = replace(work, make=work.make.storing(partial(_store, folder)))
-    for outcome in carry_out(work, lambda item: item_path(folder, item.id, item.key).is_file()):
+    for outcome in carry_out(work, lambda item: item_path(folder, item.id, item.key).is_file(), _damaged(folder)):
         if isinstance(outcome, Made) and outcome.value is not None:
             _write(folder, work, outcome)
     order = {item.id: place for place, item in enumerate(work.items)}
@@ -111,13 +112,27 @@ def _store(folder: Path, item: Item, value: pa.Table | pa.RecordBatchReader) -> 
     write_parquet(item_path(folder, item.id, item.key), value.schema, batches)
 
 
-def _commit_index(folder: Path, work: Work) -> None:
-    failed = {failure.item.id for failure in work.tally.failures}
-    items = {item.id: item.key for item in work.items if item.id not in failed}
+def _damaged(folder: Path) -> dict[str, Failed]:
+    """Item id -> the lasting failure of the last whole run."""
     index = folder / "index.json"
-    if index.is_file() and read_json(index) == {"items": items, "stage": work.stage}:
-        return
-    write_json(index, {"items": items, "stage": work.stage})
+    damaged = read_json(index).get("damaged", {}) if index.is_file() else {}
+    return {
+        id: Failed(Item(id, known["key"]), known["reason"], known["message"], lasting=True)
+        for id, known in damaged.items()
+    }
+
+
+def _commit_index(folder: Path, work: Work) -> None:
+    failed = {failure.item.id: failure for failure in work.tally.failures}
+    items = {item.id: item.key for item in work.items if item.id not in failed}
+    damaged = {
+        id: {"key": failure.item.key, "reason": failure.reason, "message": failure.message}
+        for id, failure in failed.items()
+        if failure.lasting
+    }
+    index, content = folder / "index.json", {"items": items, "damaged": damaged, "stage": work.stage}
+    if not index.is_file() or read_json(index) != content:
+        write_json(index, content)
 
 
 def prune(folder: Path) -> int:
