@@ -9,11 +9,12 @@ be_offline_and_quiet()
 
 from nymph.hooks.dashboard import DashboardHook  # noqa: E402
 from nymph.hooks.models import ModelsHook  # noqa: E402
+from nymph.hooks.parameters import ParametersHook  # noqa: E402
 from nymph.hooks.summary import SummaryHook  # noqa: E402
 from nymph.hooks.tracking import TrackingHook  # noqa: E402
 
 # The last is called first: the summary is read while MLflow is told the rest.
-HOOKS = (TrackingHook(), SummaryHook(), DashboardHook(), ModelsHook())
+HOOKS = (TrackingHook(), SummaryHook(), DashboardHook(), ModelsHook(), ParametersHook())
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_telemetry")
 

@@ -28,6 +28,7 @@ def test_an_error_nobody_expected_is_not_hidden() -> None:
         (TrainingOptions, {"optimiser": {"learning_rat": 1.0}}, "learning_rate"),
         (TrainingOptions, {"objectives": {"objectiv": "x"}}, "objective"),
         (ParquetOptions, {"split": {"trian": 0.5}}, "train"),
+        (ParquetOptions, {"mix": {"tasks": {"speak": {"conditons": ["text"]}}}}, "conditions"),
         (TokenizerParameters, {"vocabulary_sise": 500}, "vocabulary_size"),
     ],
     ids=lambda value: str(value)[:30],

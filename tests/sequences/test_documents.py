@@ -29,6 +29,11 @@ def target_text(document: Any, tokenizer: Tokenizer) -> str:
     return tokenizer.decode(document.tokens[counted])
 
 
+def test_a_misspelt_task_is_no_new_one() -> None:
+    with pytest.raises(NymphError, match="did you mean 'speak'"):
+        MixOptions({**TASKS, "speek": Task(weight=0)})
+
+
 def test_transcribe_gives_the_sound_and_counts_the_words(tools: Tools) -> None:
     utterance = make_utterance("r", 4)
     (made,) = build_documents([utterance], tools, MixOptions({"task": TASKS["transcribe"]}), LONG)

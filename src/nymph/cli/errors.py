@@ -3,8 +3,8 @@
 import dataclasses
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 from kedro.config import BadConfigException, MissingConfigException
@@ -92,14 +92,16 @@ def _explain_one(title: str, name: str, detail: Any) -> str:
     place = ".".join([name, *(str(part) for part in detail["loc"])])
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"no option {place!r}{nearest(str(detail['loc'][-1]), _names_at(title, detail['loc'][:-1]))}"
-    return f"{place}: {detail['msg'].removeprefix('Value error, ')}, got {detail['input']!r}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if ", got " in message else f"{place}: {message}, got {detail['input']!r}"
 
 
 def _names_at(title: str, path: tuple[int | str, ...]) -> list[str]:
     """The options beside a wrong one: fields of the model `title`, or of what lies at `path` in it."""
     kind: Any = next((model for model in _subclasses(BaseModel) if model.__name__ == title), None)
     for part in path:
-        kind = _fields(kind).get(str(part))
+        named = get_origin(kind) in (dict, Mapping)
+        kind = get_args(kind)[1] if named else _fields(kind).get(str(part))
     return list(_fields(kind))
 
 
@@ -120,7 +122,9 @@ def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _explain_kedro(error: BaseException) -> str | None:
     """Kedro raises plain ValueErrors for what users get wrong; they are known by their words."""
-    known = "not found|Failed to find the pipeline|does not exist|Given configuration path|contains no nodes|Parameter"
+    known = (
+        "not found|Failed to find the pipeline|does not (exist|contain)|Given configuration path|contains no|Parameter"
+    )
     if isinstance(error, KeyError | ValueError) and re.search(known, str(error)):
         return _one_line(str(error).strip("'\""))
     return None

@@ -62,7 +62,7 @@ def _pretrained(model: str) -> tuple[Any, Any]:
         network = AutoModelForSequenceClassification.from_pretrained(model, use_safetensors=True)
         return network.eval(), AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise NymphError(
             f"expected a text classifier with safetensors weights, got {model!r}: {reason}. "
             f"Use {OFFLINE_CLASSIFIER!r}, a folder, or a hub id that this machine can reach"

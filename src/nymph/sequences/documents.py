@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nymph.errors import NymphError
+from nymph.errors import NymphError, nearest
 from nymph.sequences.document import Document, Segment
 from nymph.sequences.schema import Modality
 from nymph.sequences.streams import Tools, Utterance, UtteranceStreams
@@ -42,6 +42,12 @@ class MixOptions:
     """Chooses what fractional weights take."""
     untrusted_sentiment: bool = False
     """Learn sentiment that is unsure or disagrees with the voice, too (`sentiment.trusted` of utterances.jsonl)."""
+
+    def __post_init__(self) -> None:
+        """Raise NymphError for a task that is the misspelt name of another: a weight alone under a near name."""
+        for name in self.tasks.keys() - TASKS.keys():
+            if self.tasks[name] == Task(weight=self.tasks[name].weight) and (meant := nearest(name, TASKS)):
+                raise NymphError(f"no task {name!r}{meant} A new task names its conditions or targets")
 
 
 @dataclass

@@ -1,0 +1,23 @@
+"""Groups of parameters that nothing reads are an error: a misspelt one would otherwise change nothing, in silence."""
+
+from pathlib import Path
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+
+from nymph.errors import NymphError, nearest
+
+
+class ParametersHook:
+    """Knows a group by its file in conf/base/parameters; what stands inside it the stages' options check."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Raise NymphError for a group without a file."""
+        loader = context.config_loader
+        known = sorted(path.stem for path in Path(loader.conf_source, loader.base_env, "parameters").glob("*.yml"))
+        for name in set(context.params).difference(known) if known else ():
+            raise NymphError(
+                f"no parameters {name!r}: expected one of {', '.join(known)}{nearest(name, known)} "
+                "(which models are used, and where data is, stands in conf/<env>/catalog)"
+            )
