@@ -45,7 +45,7 @@ viz: setup ## the pipeline in the browser
 	@$(BIN)/kedro viz run
 
 mlflow: setup ## runs, parameters and metrics at http://127.0.0.1:5000
-	@$(BIN)/mlflow ui --backend-store-uri "$${NYMPH_MLFLOW:-sqlite:///data/08_reporting/mlflow/mlflow.db}"
+	@$(BIN)/kedro mlflow
 
 docs: setup ## the picture of the pipeline in docs/images, and the documentation site in site/
 	@$(BIN)/python scripts/draw_pipeline.py

@@ -29,6 +29,18 @@ def test_it_counts_in_out_and_quarantined() -> None:
     assert "quarantined bad [x].jsonl:7: bad_json: expected JSON" in text
 
 
+def test_a_recording_that_fails_in_several_stages_is_told_and_counted_once() -> None:
+    tallies = [Tally(items=1), Tally(items=1)]
+    for tally in tallies:
+        tally.fail(Failed(Item("a", "k", source="a.wav"), "truncated", "too short"))
+    stages = {
+        name: Stage(1.0, 1, {name: tally}) for name, tally in zip(("features", "transcription"), tallies, strict=True)
+    }
+    text = text_of(stages, {})
+    assert text.count("quarantined a.wav") == 1
+    assert "1 quarantined." in text
+
+
 def test_a_stage_of_several_outputs_counts_each_apart_and_its_records_once() -> None:
     outputs = {"recordings": Tally(items=3, made=3), "recording_statistics": Tally(items=2, made=2)}
     records = {"records": {"in": 9, "used": 8, "quarantined": 1}}

@@ -1,6 +1,5 @@
 """The end of a run for a person: each stage, what was quarantined, the losses, and where to look next."""
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ def print_summary(
     out.print("Where to look next:")
     out.print(f"  kedro dashboard{suffix}   losses, live and past")
     out.print(f"  kedro viz run{suffix}     the pipeline and its data")
-    out.print(f"  {_mlflow_command()}   runs, parameters, metrics, checkpoints")
+    out.print(f"  kedro mlflow{suffix}      runs, parameters, metrics, checkpoints")
     outcome = _outcome(stages, seconds)
     out.print(f"[bold green]Done[/bold green] {outcome}")
     if output() == "quiet":
@@ -49,7 +48,7 @@ def print_summary(
 def _outcome(stages: dict[str, Stage], seconds: float) -> str:
     """`in 59 s: 40 items made, 2 quarantined.`, or that nothing was to be done."""
     tallies = [tally for stage in stages.values() for tally in stage.tallies.values()]
-    made, failed = sum(tally.made for tally in tallies), sum(tally.failed for tally in tallies)
+    made, failed = sum(tally.made for tally in tallies), len(_quarantined(stages))
     if tallies and not made:
         text = "No preparation work was repeated: everything was up to date"
     else:
@@ -99,19 +98,21 @@ def _told(report: dict[str, Any]) -> list[str]:
 def _quarantine_lines(stages: dict[str, Stage], most: int = 10) -> Iterator[str]:
     from rich.markup import escape
 
-    failures = [failure for stage in stages.values() for tally in stage.tallies.values() for failure in tally.failures]
-    for failure in failures[:most]:
-        where = failure.item.source if failure.line is None else f"{failure.item.source}:{failure.line}"
-        yield f"quarantined {escape(visible(where))}: {failure.reason}: {escape(visible(failure.message))}"
-    if len(failures) > most:
-        yield f"... and {len(failures) - most} more, in data/08_reporting/quarantine"
+    found = _quarantined(stages)
+    for source, line, reason, message in found[:most]:
+        where = source if line is None else f"{source}:{line}"
+        yield f"quarantined {escape(visible(where))}: {reason}: {escape(visible(message))}"
+    if len(found) > most:
+        yield f"... and {len(found) - most} more, in data/08_reporting/quarantine"
+
+
+def _quarantined(stages: dict[str, Stage]) -> list[tuple[str, int | None, str, str]]:
+    """Source, line, reason and message of what failed; a damaged recording fails in each stage that decodes it."""
+    failures = (failure for stage in stages.values() for tally in stage.tallies.values() for failure in tally.failures)
+    return list(dict.fromkeys((each.item.source, each.line, each.reason, each.message) for each in failures))
 
 
 def _report_lines(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, report in reports.items():
         for line in report.get("summary", []):
             yield f"{name.removesuffix('_report')}: {line}"
-
-
-def _mlflow_command() -> str:
-    return f"mlflow ui --backend-store-uri {os.environ.get('NYMPH_MLFLOW', 'sqlite:///data/08_reporting/mlflow/mlflow.db')}"

@@ -1,5 +1,7 @@
 """`kedro generate`: let the trained model go on from a text."""
 
+import logging
+
 import click
 from kedro.framework.cli.utils import env_option
 from kedro.framework.startup import ProjectMetadata
@@ -36,6 +38,7 @@ def generate(
     from nymph.model.sampling import SamplingConfig
     from nymph.text.vocabulary import END_OF_DOCUMENT
 
+    logging.getLogger("nymph.model").setLevel(logging.WARNING)  # its kernels' names are no part of the text
     catalog = load_catalog(metadata, env)
     tokenizer = catalog.load("tokenizer")
     stop = (tokenizer.id(END_OF_DOCUMENT),)

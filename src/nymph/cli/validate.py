@@ -84,7 +84,8 @@ def _counts(kind: dict[str, Any]) -> str:
 
 
 def _quantiles(name: str, figure: dict[str, Any]) -> str:
-    return f"{name.replace('_', ' '):24} median {figure['median']:g}, from {figure['least']:g} to {figure['most']:g}"
+    median, least, most = (f"{figure[part]:,.4g}" for part in ("median", "least", "most"))
+    return f"{name.replace('_', ' '):24} median {median}, from {least} to {most}"
 
 
 def _reasons(found: dict[str, Any]) -> str:

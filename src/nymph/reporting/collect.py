@@ -177,7 +177,8 @@ class Corpus:
         told = self.used + self.quarantined
         return [
             f"{told} in = {self.used} used + {self.quarantined} quarantined; "
-            f"{', '.join(parts) or 'nothing to use'}; {hours:.2f} h of sound, {words} words"
+            f"{', '.join(parts) or 'nothing to use'}; "
+            f"{f'{hours:,.1f} h' if hours >= 1 else f'{60 * hours:.1f} min'} of sound, {words:,} words came with it"
         ]
 
 
