@@ -13,8 +13,7 @@ from nymph.hooks.parameters import ParametersHook
 def context(folder: Path, *groups: str) -> Any:
     (folder / "base" / "parameters").mkdir(parents=True)
     (folder / "base" / "parameters" / "features.yml").touch()
-    loader = SimpleNamespace(conf_source=str(folder), base_env="base")
-    return SimpleNamespace(config_loader=loader, params={name: {} for name in groups})
+    return SimpleNamespace(config_loader=SimpleNamespace(conf_source=str(folder)), params={name: {} for name in groups})
 
 
 def test_a_misspelt_group_names_the_nearest(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ class ParametersHook:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raise NymphError for a group without a file."""
-        loader = context.config_loader
-        known = sorted(path.stem for path in Path(loader.conf_source, loader.base_env, "parameters").glob("*.yml"))
+        files = Path(context.config_loader.conf_source, "base", "parameters").glob("*.yml")
+        known = sorted(file.stem for file in files)
         for name in set(context.params).difference(known) if known else ():
             raise NymphError(
                 f"no parameters {name!r}: expected one of {', '.join(known)}{nearest(name, known)} "
