@@ -54,8 +54,9 @@ def _flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.01) -> f
     size = _SIZE if device.type == "cuda" else _SIZE // 4
     left = torch.ones(size, size, dtype=dtype, device=device)
     (left @ left).sum().item()  # the library chooses its kernel at the first call
-    begin, products = time.perf_counter(), 0
-    while not products or time.perf_counter() - begin < seconds:  # a busy machine takes the core away for longer
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    while fastest == float("inf") or time.perf_counter() < end:
+        begin = time.perf_counter()
         (left @ left).sum().item()
-        products += 1
-    return 2.0 * size**3 * products / (time.perf_counter() - begin)
+        fastest = min(fastest, time.perf_counter() - begin)  # others may take the core away for longer than a product
+    return 2.0 * size**3 / fastest
