@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from nymph.errors import NymphError
+from nymph.files import read_json
+from nymph.pipelines.training.predictions import read_plan, write_plan
 from nymph.tensors import load_tensors
 from nymph.training import launch
 from nymph.training.console import Silence
@@ -17,8 +19,11 @@ from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job, Launch
 from nymph.training.launch import _rank as run_rank
 from nymph.training.loop import train
+from nymph.training.plan import plan_step
+from nymph.training.probe import RankSpeed
 from nymph.training.report import Report
 from nymph.training.run import Run
+from nymph.training.stages import names_and_shapes
 
 from .conftest import JobMaker
 
@@ -44,6 +49,11 @@ def weights(report: Report) -> dict[str, Any]:
     return load_tensors(Path(str(report.checkpoint)) / "model.safetensors")
 
 
+def samples(job: Job) -> dict[str, list[int]]:
+    """What the model went on with, by file."""
+    return {path.name: read_json(path)["generated"] for path in Path(job.run_directory, "samples").glob("*.json")}
+
+
 def updates(report: Report) -> dict[str, float]:
     """How often each parameter has been moved: never those that no row uses."""
     moments = load_tensors(Path(str(report.checkpoint)) / "optimizer.safetensors")
@@ -63,12 +73,13 @@ def updates(report: Report) -> dict[str, float]:
 def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, options: dict[str, Any]) -> None:
     one = plain(make_job, "one", batch_rows=batch_rows, gradient_accumulation=3)
     two = plain(make_job, "two", batch_rows=batch_rows, gradient_accumulation=2, launch=Launch(ranks=2, **options))
-    alone, together = train(one), train(two)
+    alone, together = train(one), train(replace(two, preflight="always"))
     assert losses(two) == pytest.approx(losses(one), rel=1e-6)
     assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
     for name, tensor in weights(together).items():
         assert (tensor - weights(alone)[name]).abs().max() < 1e-4
     assert updates(together) == updates(alone)
+    assert samples(two) == samples(one)
     assert together.tokens == alone.tokens
 
 
@@ -78,12 +89,29 @@ def test_uneven_stages_train_like_one(make_job: JobMaker, tied: bool, masks: flo
     one, two = (plain(make_job, name, **options) for name in ("one", "two"))
     model = replace(one.model, layers=3, tie_embeddings=tied)
     one, two = (replace(job, model=model, objectives=replace(job.objectives, mask_share=masks)) for job in (one, two))
-    alone, together = train(one), train(replace(two, launch=Launch(ranks=2, stages=(2, 1))))
+    two = planned(two) if tied else replace(two, launch=Launch(ranks=2, stages=(2, 1)))
+    assert two.launch.stages == (2, 1)
+    alone, together = train(one), train(replace(two, preflight="always"))
+    assert (together.prediction is not None and together.prediction.source == "plan") == tied
     assert losses(two) == pytest.approx(losses(one), rel=1e-6)
     assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
     assert weights(together).keys() == weights(alone).keys()
+    assert samples(two) == samples(one)
     for name, tensor in weights(together).items():
         assert (tensor - weights(alone)[name]).abs().max() < 1e-5
+
+
+def planned(job: Job) -> Job:
+    """The job under a plan for two devices that cannot hold it whole, as a file whose stages were edited."""
+    whole = 16 * sum(shape.numel() for shape in names_and_shapes(job.model).values())
+    ranks = [
+        RankSpeed("cpu", 100.0, whole, whole, 1000, int(share * whole), {"fp32": 1.0}, 1e9) for share in (0.55, 1.0)
+    ]
+    path = Path(job.run_directory).with_suffix(".yml")
+    write_plan(path, plan_step(ranks, job.batch_rows, job.model))
+    first, second = path.read_text().split("layers: 1\n")
+    path.write_text(f"{first}layers: 2\n{second.replace('layers: 2', 'layers: 1')}")
+    return read_plan(path).apply(job)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
-from nymph.training import objectives
+from nymph.training import objectives, preflight
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job
 from nymph.training.loop import train
@@ -102,3 +102,26 @@ def test_a_row_that_does_not_fit_is_said_before_the_first_step(
     with pytest.raises(NymphError, match="one row does not fit the memory"):
         train(job)
     assert events(job, "step") == []
+
+
+class Parts:
+    """Stands in for a stepper of ranks that hold parts of a model; remembers how many rows it was given."""
+
+    def __init__(self) -> None:
+        self.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+        self.rows = list[int]()
+
+    def rehearse(self, batch: Any, pieces: int) -> None:
+        self.rows.append(len(batch["tokens"]))
+
+
+def test_what_many_rows_need_of_ranks_with_parts_is_told_from_two(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: Any = Parts()
+    monkeypatch.setattr(preflight, "memory_bytes", lambda device: 100 + 50 * parts.rows[-1])
+    monkeypatch.setattr(preflight, "_room", lambda device: 1000)
+    model, device = make_job().model, torch.device("cpu")
+    fit = [preflight.fits_together(parts, model, rows, 20, 2, device) for rows in (1, 16, 17)]
+    assert fit == [True, True, False]  # 900 bytes of 1000 are used at most
+    assert max(parts.rows) == 2

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -5,17 +6,26 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
+from nymph.model.config import ModelConfig
+from nymph.model.multimodal import MultimodalModel
+from nymph.training import plan as planning
 from nymph.training import probe
 from nymph.training.data import Lanes
+from nymph.training.division import stages_by_memory
 from nymph.training.loop import train
-from nymph.training.plan import Plan, plan_step, stages_by_memory
+from nymph.training.plan import Plan
 from nymph.training.probe import RankSpeed, probe_rank
 
-from .conftest import JobMaker
+from .conftest import TINY, JobMaker
 
 
 def rank(speed: float, memory: int = 1000, fixed: int = 100, row: int = 50, half: float = 1.0) -> RankSpeed:
-    return RankSpeed("cuda:0", speed, fixed, row, memory, {"fp32": 1.0, "fp16": half}, 1e9)
+    """A device of so many bytes; all that is fixed are weights."""
+    return RankSpeed("cpu", speed, fixed, fixed, row, memory, {"fp32": 1.0, "fp16": half}, 1e9)
+
+
+def plan_step(ranks: list[RankSpeed], batch_rows: int, model: ModelConfig = TINY) -> Plan:
+    return planning.plan_step(ranks, batch_rows, model)
 
 
 def rows(plan: Plan) -> list[int]:
@@ -49,7 +59,7 @@ def test_the_smallest_card_sets_the_micro_batch_not_the_share() -> None:
 
 def test_a_card_that_cannot_hold_one_row_is_named_with_its_size() -> None:
     with pytest.raises(NymphError, match="cannot hold the model and one row"):
-        plan_step([rank(1.0), rank(1.0, memory=120)], batch_rows=4)
+        plan_step([rank(1.0), rank(1.0, memory=60)], batch_rows=4)
 
 
 def test_fewer_rows_than_ranks_is_refused() -> None:
@@ -101,12 +111,56 @@ def test_layers_are_split_by_memory() -> None:
     assert stages_by_memory([1, 100], layers=2) == (1, 1)
 
 
-def test_a_model_for_no_single_device_is_offered_to_all_together() -> None:
-    small = rank(1.0, memory=1000, fixed=2000)
-    with pytest.raises(NymphError, match=r"launch\.stages: \[4, 4, 4\] with gradient_accumulation of 3 or more"):
-        plan_step([small] * 3, batch_rows=6, layers=12)
-    with pytest.raises(NymphError, match=r"use gradient_checkpointing$"):
-        plan_step([small] * 2, batch_rows=6, layers=12)
+DEEP = replace(TINY, layers=40)
+"""Two thirds of its numbers are in its layers."""
+
+
+@pytest.mark.parametrize(
+    ("memory", "sharding", "stages"),
+    [
+        ((1200, 1200), "none", ()),
+        ((1000, 1200), "optimizer", ()),
+        ((800, 1200), "full", ()),
+        ((430, 1000), "none", (12, 28)),
+    ],
+)
+def test_a_model_that_does_not_fit_is_cut_no_more_than_it_must_be(
+    memory: tuple[int, int], sharding: str, stages: tuple[int, ...]
+) -> None:
+    found = plan_step([rank(1.0, bytes, fixed=1000, row=10) for bytes in memory], batch_rows=8, model=DEEP)
+    assert (found.sharding, found.stages, found.batch_rows) == (sharding, stages, 8)
+    assert all(one.predicted_memory_bytes <= 0.9 * one.memory_bytes for one in found.ranks)
+
+
+def test_stages_stand_still_while_the_first_and_last_micro_batches_pass() -> None:
+    found = plan_step([rank(1.0, 430, fixed=1000, row=10), rank(1.0, 1000, fixed=1000, row=10)], 8, DEEP)
+    assert found.gradient_accumulation == 8
+    assert found.step_seconds == pytest.approx((8 + 1) * 0.7)  # 28 of 40 layers, a row at a time
+
+
+def test_what_fits_in_no_way_is_refused_with_what_is_needed() -> None:
+    with pytest.raises(NymphError, match=r"cannot hold the model and one row.*nor do shards or stages.*leave it out"):
+        plan_step([rank(1.0, 100, fixed=2000)] * 2, batch_rows=8, model=DEEP)
+
+
+def test_shards_and_stages_are_not_planned_in_fp16() -> None:
+    both = [rank(1.0, 1000, fixed=1000, row=10, half=5.0)] * 2
+    assert plan_step(both, 8, DEEP).precision == "fp32"
+    assert plan_step([replace(one, gemm_flops={"fp32": 1.0, "bf16": 5.0}) for one in both], 8, DEEP).precision == "bf16"
+
+
+def test_a_plan_whose_stages_do_not_take_all_rows_is_refused() -> None:
+    values = plan_step([rank(1.0), rank(1.0)], batch_rows=4).to_dict()
+    values["ranks"][0] |= {"layers": 1, "rows": 3}
+    with pytest.raises(NymphError, match=r"got layers \[1, 0\] and rows \[3, 2\]"):
+        Plan.from_dict(values)
+
+
+def test_a_device_too_small_for_the_model_is_measured_with_fewer_layers(make_job: JobMaker) -> None:
+    job = make_job(model=replace(TINY, layers=6))
+    found = probe_rank(job, "cpu", memory_bytes=500_000, probe_seconds=0.1)
+    assert found.weights_bytes == 16 * sum(p.numel() for p in MultimodalModel(job.model).parameters()) > 500_000
+    assert 0 < found.rows_per_second < math.inf
 
 
 def test_a_probe_that_runs_out_of_memory_is_a_device_that_cannot_hold_the_model(

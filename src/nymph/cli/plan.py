@@ -1,7 +1,7 @@
 """`kedro plan`: how several devices, equal or not, should share a training step."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.utils import env_option
@@ -9,6 +9,10 @@ from kedro.framework.startup import ProjectMetadata
 
 from nymph.cli.errors import ClearCommand
 from nymph.cli.project import params_option
+from nymph.errors import NymphError
+
+if TYPE_CHECKING:
+    from nymph.training.plan import PlannedRank
 
 DEFAULT = "data/06_models/plan.yml"
 
@@ -18,6 +22,7 @@ DEFAULT = "data/06_models/plan.yml"
 @params_option
 @click.option("--device", "devices", multiple=True, help="Device of a rank, once for each. [default: every GPU]")
 @click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Probe of each device.")
+@click.option("--memory", "gigabytes", multiple=True, type=float, help="GB of each --device. [default: what is free]")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT, show_default=True)
 @click.pass_obj
 def plan(
@@ -27,9 +32,12 @@ def plan(
     params: dict[str, Any],
     devices: tuple[str, ...],
     seconds: float,
+    gigabytes: tuple[float, ...],
     output: Path,
 ) -> None:
     """Measure every device with the job's own model and deal the rows of a step so that all end together.
+
+    A model that not every device can hold is cut into shards, or into stages of as many layers as each has memory for.
 
     Writes a short YAML file, which you may edit; `training.plan` names it. Refuses what cannot work, with the reason.
     """
@@ -40,18 +48,27 @@ def plan(
 
     job = training_job(metadata, env, params)
     names = devices or every_device()
-    ranks = [probe_rank(job, name, device_memory(name, names), seconds) for name in names]
-    found = plan_step(ranks, job.batch_rows, job.model.layers)
+    memory = [int(one * 1e9) for one in gigabytes] or [device_memory(name, names) for name in names]
+    if len(memory) != len(names):
+        raise NymphError(f"--memory was given {len(memory)} times for {len(names)} devices; give it once for each")
+    ranks = [probe_rank(job, name, mine, seconds) for name, mine in zip(names, memory, strict=True)]
+    found = plan_step(ranks, job.batch_rows, job.model)
     for number, (speed, rank) in enumerate(zip(ranks, found.ranks, strict=True)):
         gemm = ", ".join(f"{name} {flops / 1e12:.2f}" for name, flops in speed.gemm_flops.items())
         click.echo(
-            f"rank {number}  {rank.device:8} {rank.rows:4} rows  {rank.rows_per_second:10.2f} rows/s  "
+            f"rank {number}  {rank.device:8} {_part(rank)}  {rank.rows_per_second:10.2f} rows/s  "
             f"memory {rank.predicted_memory_bytes / 1e9:.2f} of {rank.memory_bytes / 1e9:.1f} GB  "
             f"TFLOP/s {gemm}  link {speed.link_bytes_per_second / 1e9:.1f} GB/s"
         )
+    if found.sharding != "none":
+        click.echo(f"the model does not fit each device whole: launch.sharding {found.sharding}")
     click.echo(
         f"a step takes {found.step_seconds:.3f} s in {found.precision}, in {found.gradient_accumulation} micro-batches "
         f"a rank: {found.efficiency:.0%} of the devices' own speeds, before they exchange gradients"
     )
     write_plan(output, found)
     click.echo(f"written to {output}; train with it: kedro run --params training.plan={output}")
+
+
+def _part(rank: "PlannedRank") -> str:
+    return f"{rank.layers:4} layers" if rank.layers else f"{rank.rows:4} rows"

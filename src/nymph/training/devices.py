@@ -1,6 +1,7 @@
 """Which device a rank computes on; what cannot work is refused before step 0."""
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -54,6 +55,14 @@ def check_compile(device: torch.device) -> None:
     """Refuse compilation where torch's compiler has no backend; NymphError says so."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
         raise NymphError(f"{device} cannot run compiled models (Triton needs sm_70 or newer); set compile to false")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses now: of the device, or of this machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -24,7 +24,7 @@ class Prediction:
     step_seconds: float
     evaluation_seconds: float = 0.0
     memory_bytes: int = 0
-    """Peak of the fullest device; 0 where it was not predicted."""
+    """Peak on rank 0; 0 where it was not predicted."""
 
     def seconds(self, first: int, last: int, steps: int, evaluation_every: int) -> float:
         """Of the updates after step `first` up to `last` in a run of `steps`, with their evaluations."""

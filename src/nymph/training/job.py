@@ -105,6 +105,8 @@ class Launch:
     """What the ranks share instead of each holding it: gradients and optimizer state, or the weights too."""
     stages: tuple[int, ...] = ()
     """Layers of each rank, where the model is cut into stages; empty is no pipeline."""
+    devices: tuple[str, ...] = ()
+    """Device of each rank of this machine; empty is `device`, and a GPU for each where there are any."""
     compression: Literal["none", "fp16", "bf16"] = "none"
     """Precision of gradients on the wire."""
     synchronise_every: int = 1
@@ -135,6 +137,8 @@ class Launch:
             )
         if any(layers < 1 for layers in self.stages) or (self.stages and self.shares):
             raise NymphError(f"launch.stages must be 1 layer or more each, and without launch.shares: {self.stages!r}")
+        if self.devices and self.ranks not in (0, len(self.devices)):
+            raise NymphError(f"launch.devices names {len(self.devices)} devices, launch.ranks is {self.ranks}")
         if self.shares and self.fewest_nodes not in (0, self.nodes):
             raise NymphError("launch.shares names every rank, so launch.fewest_nodes cannot be less than launch.nodes")
         if any(share < 1 for share in self.shares):

@@ -43,7 +43,7 @@ def must_launch(job: Job) -> bool:
 
 def rank_count(job: Job) -> int:
     """Processes on this machine: as many as `launch.ranks`, or one for each GPU."""
-    return job.launch.ranks or max(1, torch.cuda.device_count())
+    return job.launch.ranks or len(job.launch.devices) or max(1, torch.cuda.device_count())
 
 
 def launch(job: Job, progress: Progress) -> Report:

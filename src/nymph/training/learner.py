@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nymph.errors import NymphError
+from nymph.model.config import ModelConfig
 from nymph.model.multimodal import MultimodalModel
 from nymph.training.averaging import Averaging
 from nymph.training.checkpoint import read_checkpoint
@@ -69,6 +70,13 @@ class Learner:
         """What a checkpoint is made of, on rank 0."""
         return self.tensors()
 
+    def whole_model(self) -> MultimodalModel | None:
+        """The whole model on rank 0; where ranks hold parts a copy in host memory, and every rank must call it."""
+        if not self._sharded:
+            return self.model if self._world.main else None
+        tensors = {name: whole(tensor.detach()) for name, tensor in self.model.state_dict().items()}
+        return copy_of(self.model.config, tensors) if self._world.main else None
+
     def load(self, checkpoint: Path) -> None:
         """Take over a checkpoint's tensors. Rank 0 reads it; the others need not see its disk."""
         if self._world.size == 1:
@@ -115,6 +123,14 @@ def build_model(job: Job, device: torch.device) -> MultimodalModel:
         for block in model.transformer.blocks:
             block.compile()
     return model.train()
+
+
+def copy_of(config: ModelConfig, tensors: Mapping[str, Tensor]) -> MultimodalModel:
+    """A model in host memory with these weights."""
+    with torch.random.fork_rng(devices=[]):
+        model = MultimodalModel(config)
+    model.load_state_dict(dict(tensors))
+    return model
 
 
 def read_whole(checkpoint: Path, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -42,7 +42,11 @@ def train(job: Job, progress: Progress | None = None) -> Report:
     progress = progress or (Lines(job.console_every) if job.console_every else Silence())
     if must_launch(job):
         return launch(job, progress)
-    with join_world(job.device, job.launch.timeout_seconds, bool(job.launch.stages)) as world, ExitStack() as stack:
+    group = job.launch
+    with (
+        join_world(job.device, group.timeout_seconds, bool(group.stages), group.devices) as world,
+        ExitStack() as stack,
+    ):
         if not world.main:
             progress = Silence()
         if world.main:

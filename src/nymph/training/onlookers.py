@@ -14,6 +14,9 @@ from nymph.training.samples import Sampler
 from nymph.training.signals import Requests
 from nymph.training.world import World
 
+LARGEST_COPY = 500_000_000
+"""Parameters of a model in parts that rank 0 still looks at: it does so on the CPU, and the other ranks wait."""
+
 
 class Onlookers:
     """One rank's side of it; only rank 0 hears and tells."""
@@ -29,9 +32,12 @@ class Onlookers:
     ) -> None:
         self._learner, self._reporter, self._requests = learner, reporter, requests
         self._control = Control(job.run_directory) if world.main else None
+        whole = job.launch.replicas
+        self._samples = validation is not None and (whole or learner.parameters <= LARGEST_COPY)
+        """Whether there are any; all ranks know, because rank 0 may need them to have the whole model."""
         self._sampler: Sampler | None = None
-        if world.main and validation is not None and job.launch.replicas:  # one rank alone gathers nothing
-            self._sampler = Sampler(Path(job.run_directory), validation, learner.precision)
+        if world.main and self._samples and validation is not None:
+            self._sampler = Sampler(Path(job.run_directory), validation, learner.precision if whole else "fp32")
         self.figures, self._rates = RankFigures(world.device, world.rank, world.size), RowRates()
 
     def listen(self, step: int) -> None:
@@ -49,10 +55,11 @@ class Onlookers:
 
     def sample(self, step: int) -> None:
         """Show what the model makes of a few validation documents; a failure is told and ends no training."""
-        if self._sampler is None:
+        model = self._learner.whole_model() if self._samples else None
+        if self._sampler is None or model is None:
             return
         try:
-            for name in self._sampler.write(step, self._learner.model):
+            for name in self._sampler.write(step, model):
                 self._reporter.event("sample", step=step, file=name)
         except Exception as error:  # a full disk, too little memory: nothing that training itself must end for
             self._sampler = None

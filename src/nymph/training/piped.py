@@ -18,7 +18,8 @@ from nymph.model.config import ModelConfig, ObjectiveConfig
 from nymph.model.masking import draw_masks
 from nymph.model.multimodal import MultimodalModel
 from nymph.model.objectives import Sum, compute
-from nymph.training.data import StepRows
+from nymph.sequences.collation import Batch
+from nymph.training.data import MicroBatch, StepRows
 from nymph.training.devices import autocast
 from nymph.training.objectives import Objectives
 from nymph.training.stages import FEATURES, holders
@@ -90,6 +91,12 @@ class StagedStepper(Stepper):
         self._turn = _Turn(self.objectives, self._weights)
         self._ends = dist.new_group([0, len(stages) - 1])
         return self
+
+    def rehearse(self, batch: Batch, pieces: int) -> None:
+        """Every rank must call it."""
+        micro = MicroBatch(batch, seed=0, targets={})
+        some = min(pieces, len(self._stages))  # so many are in memory at once, however many there are
+        self._backward(StepRows(0, 0, (micro,) * some), dict.fromkeys(self._weights, 1.0))
 
     def _global_targets(self, mine: Mapping[str, float], rows: StepRows) -> tuple[dict[str, float], int]:
         if not self.objectives.last:  # every rank has read them

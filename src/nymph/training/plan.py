@@ -1,8 +1,10 @@
 """Sharing a step among unequal devices: rows in proportion to measured speed, within each one's memory.
 
 A step ends when the slowest rank does, so each row goes to the rank that would finish it first; for rows of equal
-cost no other division of whole rows ends sooner. Memory does not limit a rank's rows, only its micro-batch. Exchange
-of gradients is not in the prediction: it is measured by the run itself, which says at its end how far off it was.
+cost no other division of whole rows ends sooner. Memory does not limit a rank's rows, only its micro-batch. A model
+that does not fit every device is cut up: into shards where these fit, else into stages of as many layers as there is
+memory for. Exchange between ranks is not in the prediction: it is measured by the run itself, which says at its end
+how far off it was.
 """
 
 import math
@@ -11,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nymph.errors import NymphError
+from nymph.model.config import ModelConfig
 from nymph.plain import from_plain, to_plain
+from nymph.training.division import WAYS, Division
 from nymph.training.forecast import Prediction
 from nymph.training.job import Job
 from nymph.training.precision import HALVES, worthwhile
@@ -24,16 +28,18 @@ class PlannedRank:
 
     device: str
     rows: int
-    """Rows of a step; 1 or more."""
+    """Rows of a step; 1 or more. Through a stage all of them pass."""
     rows_per_second: float
     memory_bytes: int
     """What the device has."""
     predicted_memory_bytes: int
+    layers: int = 0
+    """Layers of its stage; 0 where it has the whole model, or a shard of it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who does what in a step. Editing `rows`, `gradient_accumulation` or `precision` is meant."""
+    """Who does what in a step. All but what is measured and predicted is meant to be edited."""
 
     ranks: tuple[PlannedRank, ...]
     gradient_accumulation: int
@@ -41,24 +47,37 @@ class Plan:
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     """The best that pays on every device."""
     step_seconds: float
-    """Predicted, without exchanging gradients."""
+    """Predicted, without what the ranks exchange."""
     efficiency: float
     """Predicted speed as a share of the sum of the ranks' own speeds."""
+    sharding: Literal["none", "optimizer", "full"] = "none"
+    """What is cut into equal pieces, one a rank, because it does not fit them whole."""
 
     def __post_init__(self) -> None:
         if not self.ranks or any(rank.rows < 1 for rank in self.ranks):
             raise NymphError("a plan needs ranks, and 1 or more rows for each of them")
+        if self.stages and (min(self.stages) < 1 or len({rank.rows for rank in self.ranks}) > 1):
+            raise NymphError(
+                "where ranks have stages each needs 1 or more layers, and all rows pass through each: "
+                f"got layers {list(self.stages)} and rows {[rank.rows for rank in self.ranks]}"
+            )
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Layers of each rank, empty where the model is not cut into stages."""
+        layers = tuple(rank.layers for rank in self.ranks)
+        return layers if any(layers) else ()
 
     @property
     def batch_rows(self) -> int:
         """Rows of a step."""
-        return sum(rank.rows for rank in self.ranks)
+        return self.ranks[0].rows if self.stages else sum(rank.rows for rank in self.ranks)
 
     def apply(self, job: Job) -> Job:
-        """`job` with this division of its rows.
+        """`job` with this division of its rows, or of its model.
 
         Raises:
-            NymphError: The plan is for another number of rows.
+            NymphError: The plan is for another number of rows or layers.
         """
         if self.batch_rows != job.batch_rows:
             raise NymphError(
@@ -67,10 +86,18 @@ class Plan:
             )
         divisor = math.gcd(*(rank.rows for rank in self.ranks))
         shares = tuple(rank.rows // divisor for rank in self.ranks)
-        memory = max(rank.predicted_memory_bytes for rank in self.ranks)
+        launch = replace(
+            job.launch,
+            ranks=len(self.ranks),
+            shares=shares if len(shares) > 1 and not self.stages else (),
+            sharding=self.sharding,
+            stages=self.stages,
+            devices=tuple(rank.device for rank in self.ranks),
+        )
+        memory = self.ranks[0].predicted_memory_bytes
         return replace(
             job,
-            launch=replace(job.launch, ranks=len(self.ranks), shares=shares if len(shares) > 1 else ()),
+            launch=launch,
             gradient_accumulation=self.gradient_accumulation,
             precision=self.precision,
             prediction=Prediction(source="plan", step_seconds=self.step_seconds, memory_bytes=memory),
@@ -86,67 +113,52 @@ class Plan:
         return from_plain(cls, values, "plan")
 
 
-def plan_step(ranks: Sequence[RankSpeed], batch_rows: int, layers: int = 0) -> Plan:
-    """Divide `batch_rows` rows among `ranks`.
+def plan_step(ranks: Sequence[RankSpeed], batch_rows: int, model: ModelConfig) -> Plan:
+    """Divide `batch_rows` rows of `model`, and the model where it must be, among `ranks`.
 
     Raises:
-        NymphError: A device cannot hold the model and one row, or there are fewer rows than ranks. Where all together
-            could hold its `layers`, it says how they would share them.
+        NymphError: No division fits the devices, with the reason, or there are fewer rows than ranks.
     """
-    for rank in ranks:
-        _check_memory(rank, _shared(ranks, layers))
     if batch_rows < len(ranks):
         raise NymphError(f"batch_rows {batch_rows} is less than one row for each of {len(ranks)} ranks; raise it")
-    rows = _divide([rank.rows_per_second for rank in ranks], batch_rows)
-    pieces = max(math.ceil(mine / rank.largest_micro_batch) for mine, rank in zip(rows, ranks, strict=True))
-    seconds = max(mine / rank.rows_per_second for mine, rank in zip(rows, ranks, strict=True))
+    for way in WAYS if all(rank.rows_per_second for rank in ranks) else ():
+        if (found := way(ranks, batch_rows, model)) is not None:
+            return _plan(ranks, batch_rows, found)
+    raise NymphError(_refusal(ranks))
+
+
+def _plan(ranks: Sequence[RankSpeed], batch_rows: int, found: Division) -> Plan:
+    stages = found.layers or (0,) * len(ranks)
+    planned = tuple(
+        PlannedRank(rank.device, rows, rank.rows_per_second, rank.memory_bytes, memory, layers)
+        for rank, rows, memory, layers in zip(ranks, found.rows, found.memory_bytes, stages, strict=True)
+    )
     ideal = batch_rows / sum(rank.rows_per_second for rank in ranks)
-    planned = tuple(_planned(rank, mine, pieces) for mine, rank in zip(rows, ranks, strict=True))
-    return Plan(planned, pieces, _common_precision(ranks), seconds, ideal / seconds)
+    cut = found.sharding != "none" or bool(found.layers)
+    return Plan(
+        planned,
+        found.pieces,
+        _common_precision(ranks, HALVES[:1] if cut else HALVES),
+        found.step_seconds,
+        ideal / found.step_seconds,
+        found.sharding,
+    )
 
 
-def stages_by_memory(memory: Sequence[int], layers: int) -> tuple[int, ...]:
-    """Layers for devices of so many bytes: each next one goes where it takes the smallest share of the memory."""
-    stages = [1] * len(memory)
-    for _ in range(layers - len(memory)):
-        roomiest = min(range(len(memory)), key=lambda rank: (stages[rank] + 1) / memory[rank])
-        stages[roomiest] += 1
-    return tuple(stages)
+def _refusal(ranks: Sequence[RankSpeed]) -> str:
+    rank = min(ranks, key=lambda rank: rank.largest_micro_batch)
+    need = (rank.fixed_bytes + rank.row_bytes) / 1e9
+    others = "; nor do shards or stages of it fit all devices together" if len(ranks) > 1 else ""
+    return (
+        f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
+        f"it has {rank.memory_bytes / 1e9:.1f} GB{others}; leave it out, or use gradient_checkpointing"
+    )
 
 
-def _shared(ranks: Sequence[RankSpeed], layers: int) -> str:
-    """The other ways, where there are several devices that could hold the model together."""
-    together = sum(0.9 * rank.memory_bytes - rank.row_bytes for rank in ranks)
-    if not 1 < len(ranks) <= layers or together < max(rank.fixed_bytes for rank in ranks):
-        return ""
-    stages = list(stages_by_memory([rank.memory_bytes for rank in ranks], layers))
-    return f", launch.sharding: full, or launch.stages: {stages} with gradient_accumulation of {len(ranks)} or more"
-
-
-def _check_memory(rank: RankSpeed, others: str) -> None:
-    if rank.largest_micro_batch < 1:
-        need = (rank.fixed_bytes + rank.row_bytes) / 1e9
-        raise NymphError(
-            f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
-            f"it has {rank.memory_bytes / 1e9:.1f} GB; leave it out, or use gradient_checkpointing{others}"
-        )
-
-
-def _planned(rank: RankSpeed, rows: int, pieces: int) -> PlannedRank:
-    memory = rank.fixed_bytes + math.ceil(rows / pieces) * rank.row_bytes
-    return PlannedRank(rank.device, rows, rank.rows_per_second, rank.memory_bytes, memory)
-
-
-def _common_precision(ranks: Sequence[RankSpeed]) -> Literal["fp32", "bf16", "fp16"]:
-    for half in HALVES:
+def _common_precision(
+    ranks: Sequence[RankSpeed], halves: Sequence[Literal["bf16", "fp16"]]
+) -> Literal["fp32", "bf16", "fp16"]:
+    for half in halves:
         if all(worthwhile(half, rank.gemm_flops) for rank in ranks):
             return half
     return "fp32"
-
-
-def _divide(speeds: Sequence[float], batch_rows: int) -> list[int]:
-    rows = [1] * len(speeds)
-    for _ in range(batch_rows - len(speeds)):
-        first = min(range(len(speeds)), key=lambda rank: (rows[rank] + 1) / speeds[rank])
-        rows[first] += 1
-    return rows

@@ -1,17 +1,23 @@
-"""What one device can do with a job: speed and memory by real steps, matrix products and copies by themselves."""
+"""What one device can do with a job: speed and memory by real steps, matrix products and copies by themselves.
+
+A device that cannot hold the whole model is measured with one and with two of its layers; what differs is what a layer
+costs, and the plan says how much of the model such a device could take.
+"""
 
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from nymph.training.devices import pick_device
+from nymph.model.config import ModelConfig
+from nymph.training.devices import free_bytes, pick_device
 from nymph.training.estimate import estimate_run
 from nymph.training.job import Job, Launch
 from nymph.training.precision import gemm_speeds
+from nymph.training.stages import names_and_shapes
 
 _COPY_BYTES = 1 << 26
 
@@ -23,7 +29,9 @@ class RankSpeed:
     device: str
     rows_per_second: float
     fixed_bytes: int
-    """Weights, gradients and optimizer state."""
+    """Weights, gradients and optimizer state, and what a process needs besides."""
+    weights_bytes: int
+    """Of these, what ranks could share: weights, gradients and moments."""
     row_bytes: int
     """Activations of one more row in a micro-batch."""
     memory_bytes: int
@@ -34,29 +42,72 @@ class RankSpeed:
     """Of copies from this machine's memory."""
 
     @property
+    def other_bytes(self) -> int:
+        """Fixed bytes that ranks cannot share."""
+        return max(0, self.fixed_bytes - self.weights_bytes)
+
+    @property
+    def usable_bytes(self) -> int:
+        """The memory but for a tenth to spare."""
+        return int(0.9 * self.memory_bytes)
+
+    @property
     def largest_micro_batch(self) -> int:
-        """Rows of one forward pass that fit, a tenth of the memory kept free."""
-        return int((0.9 * self.memory_bytes - self.fixed_bytes) // max(1, self.row_bytes))
+        """Rows of one forward pass that fit."""
+        return (self.usable_bytes - self.fixed_bytes) // max(1, self.row_bytes)
+
+
+class _Costs(NamedTuple):
+    """Of a step of two rows, in seconds and bytes."""
+
+    seconds: float
+    fixed: float
+    row: float
 
 
 def probe_rank(job: Job, device: str, memory_bytes: int, probe_seconds: float = 10.0) -> RankSpeed:
     """Measure one device with one and with two rows a step of `job`; what differs is what a row costs."""
     alone = replace(job, device=device, gradient_accumulation=1, launch=Launch(), validation_rows=None)
-    place = pick_device(device)
+    place, weights = pick_device(device), _weights_bytes(job.model)
     try:
-        one, two = (_estimate(replace(alone, batch_rows=rows), place, probe_seconds / 2) for rows in (1, 2))
-    except torch.OutOfMemoryError:  # it needs all there is and more; the plan says what else to do
-        one, two = (math.inf, memory_bytes), (math.inf, memory_bytes)
-    row_bytes = max(1, two[1] - one[1])
+        costs = _costs(alone, place, probe_seconds) if weights < memory_bytes else None
+    except torch.OutOfMemoryError:
+        costs = None
+    if costs is None:
+        costs = _costs_by_layers(alone, place, probe_seconds, memory_bytes)
     return RankSpeed(
         device=device,
-        rows_per_second=2 / two[0],
-        fixed_bytes=max(0, one[1] - row_bytes),
-        row_bytes=row_bytes,
+        rows_per_second=2 / costs.seconds,
+        fixed_bytes=round(max(0, costs.fixed)),
+        weights_bytes=weights,
+        row_bytes=max(1, round(costs.row)),
         memory_bytes=memory_bytes,
         gemm_flops=gemm_speeds(place),
         link_bytes_per_second=_link_speed(place),
     )
+
+
+def _weights_bytes(model: ModelConfig) -> int:
+    """Weights, gradients and AdamW's two moments, in fp32."""
+    return 16 * sum(shape.numel() for shape in names_and_shapes(model).values())
+
+
+def _costs(job: Job, device: torch.device, seconds: float) -> _Costs:
+    one, two = (_estimate(replace(job, batch_rows=rows), device, seconds / 2) for rows in (1, 2))
+    row = max(1, two[1] - one[1])
+    return _Costs(two[0], one[1] - row, row)
+
+
+def _costs_by_layers(job: Job, device: torch.device, seconds: float, memory_bytes: int) -> _Costs:
+    """What the whole model would cost, told from one and two layers; more than there is where these do not fit."""
+    try:
+        one, two = (
+            _costs(replace(job, model=replace(job.model, layers=layers)), device, seconds / 2) for layers in (1, 2)
+        )
+    except torch.OutOfMemoryError:
+        return _Costs(math.inf, memory_bytes, memory_bytes)
+    more = job.model.layers - 1
+    return _Costs(*(first + more * max(0.0, second - first) for first, second in zip(one, two, strict=True)))
 
 
 def every_device() -> tuple[str, ...]:
@@ -66,14 +117,7 @@ def every_device() -> tuple[str, ...]:
 
 def device_memory(device: str, among: Sequence[str]) -> int:
     """Bytes a rank on `device` may use: what is free there, shared with the other ranks on it."""
-    place = pick_device(device)
-    free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else _free_memory()
-    return free // list(among).count(device)
-
-
-def _free_memory() -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+    return free_bytes(pick_device(device)) // list(among).count(device)
 
 
 def _estimate(job: Job, device: torch.device, seconds: float) -> tuple[float, int]:

@@ -101,8 +101,7 @@ class Run:
     def _begin(self) -> None:
         job, learner = self.job, self._learner
         self._reporter.start(job, self.world, self.state, learner.parameters, learner.precision, self.last_checkpoint)
-        alone = job.launch.replicas  # with shards, a rank without memory would leave the others waiting
-        if alone and (job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda")):
+        if job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda"):
             self._updates.preflight(self.state.cursor)
 
     def _steps(self) -> tuple[str, str]:

@@ -12,9 +12,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nymph.errors import NymphError
+from nymph.model.multimodal import MultimodalModel
 from nymph.training.checkpoint import read_checkpoint
 from nymph.training.job import Job
-from nymph.training.learner import Learner
+from nymph.training.learner import Learner, copy_of
 from nymph.training.optimisation import MOMENTS, build_optimizer, check_fits, is_frozen, optimizer_tensors
 from nymph.training.piped import StagedObjectives, StagedStepper
 from nymph.training.precision import choose_precision
@@ -55,18 +56,11 @@ class StagedLearner(Learner):
 
     def tensors_to_save(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """On rank 0 the tensors of all stages; every rank must call it."""
-        mine = self._mine()
-        model: dict[str, Tensor] = {}
-        optimizer: dict[str, Tensor] = {}
-        for name, shape, holder, group in self._all():
-            value = mine[name].detach() if name in mine else torch.empty(shape, device=self.device)
-            if self._world.main and holder:
-                dist.recv(value, holder)
-            elif holder == self._world.rank and holder:
-                dist.send(value.contiguous(), 0)
-            if self._world.main:
-                (model if group == "model" else optimizer)[name] = value.cpu()
-        return model, optimizer
+        return self._collect("model"), self._collect("optimizer")
+
+    def whole_model(self) -> MultimodalModel | None:
+        tensors = self._collect("model")
+        return copy_of(self._job.model, tensors) if self._world.main else None
 
     def load(self, checkpoint: Path) -> None:
         """Take over what this stage needs of a checkpoint. Rank 0 reads it; the others need not see its disk."""
@@ -89,6 +83,21 @@ class StagedLearner(Learner):
     def gather(self) -> None:
         """Send this stage to rank 0."""
         self.tensors_to_save()
+
+    def _collect(self, wanted: str) -> dict[str, Tensor]:
+        """The tensors of a group, of all stages, on rank 0."""
+        mine, collected = self._mine(), dict[str, Tensor]()
+        for name, shape, holder, group in self._all():
+            if group != wanted:
+                continue
+            value = mine[name].detach() if name in mine else torch.empty(shape, device=self.device)
+            if self._world.main and holder:
+                dist.recv(value, holder)
+            elif holder == self._world.rank and holder:
+                dist.send(value.contiguous(), 0)
+            if self._world.main:
+                collected[name] = value.cpu()
+        return collected
 
     def _mine(self) -> dict[str, Tensor]:
         return {**self.model.state_dict(), **optimizer_tensors(self.model, self.optimizer)}

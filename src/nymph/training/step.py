@@ -85,10 +85,15 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(loss, losses, targets, norm, tokens, reason)
 
-    def rehearse(self, batch: Batch) -> None:
-        """Forward and backward pass of a batch, without the other ranks; the caller drops the gradients."""
-        with self._synchronised(False):
-            torch.stack(list(self._losses(batch, seed=0).values())).sum().backward()
+    def rehearse(self, batch: Batch, pieces: int) -> None:
+        """Forward and backward pass of `pieces` micro-batches like this; the caller drops the gradients.
+
+        Without the other ranks, unless these hold parts of the model: then every rank must call it.
+        """
+        self.objectives.padding, shards = True, isinstance(self.losses, FSDPModule)
+        for piece in range(min(pieces, 2)):  # the second one finds the gradients of the first in memory
+            with self._synchronised(shards and piece == min(pieces, 2) - 1):
+                torch.stack(list(self._losses(batch, seed=0).values())).sum().backward()
 
     def _targets(self, rows: StepRows) -> dict[str, float]:
         return {name: sum(micro.targets[name] for micro in rows.micro) for name in self._weights}

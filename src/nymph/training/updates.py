@@ -14,7 +14,7 @@ from nymph.flight.source import RowSource
 from nymph.training.data import StepReader, StepRows
 from nymph.training.job import Job
 from nymph.training.learner import Learner
-from nymph.training.preflight import fits
+from nymph.training.preflight import fits, fits_together
 from nymph.training.step import Accept, StepResult
 from nymph.training.world import World
 
@@ -80,10 +80,9 @@ class Updates:
             NymphError: Not even one row fits.
         """
         while True:
-            tight = not fits(self._learner.stepper, self._job.model, self._rows_at_once(self._world.rank))
-            if not self._world.sum([float(tight)])[0]:
+            if not self._world.sum([float(not self._fits())])[0]:
                 return
-            largest = max(self._rows_at_once(rank) for rank in range(self._world.size))
+            largest = self._most_rows_at_once()
             if largest == 1:
                 raise NymphError("one row does not fit the memory; lower context_length, or use gradient_checkpointing")
             self._shrink(cursor, largest)
@@ -97,17 +96,30 @@ class Updates:
         """Stop reading."""
         self.reader.close()
 
+    def _fits(self) -> bool:
+        stepper, model, rows = self._learner.stepper, self._job.model, self._rows_at_once(self._world.rank)
+        if self._job.launch.replicas:
+            return fits(stepper, model, rows)
+        return fits_together(stepper, model, rows, self._most_rows_at_once(), self._pieces, self._world.device)
+
+    def _most_rows_at_once(self) -> int:
+        return max(self._rows_at_once(rank) for rank in range(self._world.size))
+
     def _rows_at_once(self, rank: int) -> int:
         """Rows of a rank's largest micro-batch."""
-        shares = self._job.launch.shares or (1,) * self._world.size
-        rows = -(-self._job.batch_rows * shares[rank] // sum(shares))
+        _, readers = self._world.reader
+        shares = self._job.launch.shares or (1,) * readers
+        rows = -(-self._job.batch_rows * shares[rank % readers] // sum(shares))
         return max(1, -(-rows // self._pieces))
 
     def _shrink(self, cursor: int, largest: int) -> None:
-        """Go on from `cursor` with twice as many micro-batches."""
+        """Go on from `cursor` with twice as many micro-batches, or what stages need: a divisor of the rows."""
         if self._world.device.type == "cuda":
             torch.cuda.empty_cache()
         self._pieces *= 2
+        if self._world.staged:
+            rows = self._job.batch_rows
+            self._pieces = next(pieces for pieces in range(min(self._pieces, rows), rows + 1) if rows % pieces == 0)
         self.rewind(cursor)
         text = f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
         self._alert("out_of_memory", text)

@@ -6,7 +6,7 @@ numbers and JSON, never pickles.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -106,10 +106,16 @@ class World:
 
 
 @contextmanager
-def join_world(device: str, timeout_seconds: float, staged: bool = False) -> Iterator[World]:
-    """This process's place in the group that torchrun or `launch` started, or a world of one."""
+def join_world(
+    device: str, timeout_seconds: float, staged: bool = False, devices: Sequence[str] = ()
+) -> Iterator[World]:
+    """This process's place in the group that torchrun or `launch` started, or a world of one.
+
+    `devices` names that of each local rank where it is not `device`.
+    """
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    place = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    place = pick_device(devices[local] if devices else device, local)
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     if place.type == "cuda":
         torch.cuda.set_device(place)

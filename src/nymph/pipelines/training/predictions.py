@@ -20,7 +20,8 @@ ESTIMATE = "estimate.json"
 """Name of the file in a run directory."""
 
 _HEAD = """\
-# Made by `kedro plan`. You may edit rows (their sum is training.batch_rows), gradient_accumulation and precision.
+# Made by `kedro plan`. You may edit rows (their sum is training.batch_rows), gradient_accumulation, precision and
+# sharding (none, optimizer, full); or give each rank layers, and all the rows: these are then stages of the model.
 # Train with it: kedro run --params training.plan={path}
 """
 
