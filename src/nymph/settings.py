@@ -12,9 +12,10 @@ from nymph.hooks.models import ModelsHook  # noqa: E402
 from nymph.hooks.parameters import ParametersHook  # noqa: E402
 from nymph.hooks.summary import SummaryHook  # noqa: E402
 from nymph.hooks.tracking import TrackingHook  # noqa: E402
+from nymph.hooks.unpickling import UnpicklingHook  # noqa: E402
 
 # The last is called first: the summary is read while MLflow is told the rest.
-HOOKS = (TrackingHook(), SummaryHook(), DashboardHook(), ModelsHook(), ParametersHook())
+HOOKS = (TrackingHook(), SummaryHook(), DashboardHook(), ModelsHook(), ParametersHook(), UnpicklingHook())
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_telemetry")
 

@@ -78,8 +78,8 @@ def read_checkpoint(path: Path) -> Snapshot:
         step=step_of(path),
         model=load_tensors(path / "model.safetensors"),
         optimizer=load_tensors(path / "optimizer.safetensors"),
-        state=read_json(path / "state.json"),
-        config=read_json(path / "config.json"),
+        state=_read_plain(path / "state.json"),
+        config=read_config(path),
     )
 
 
@@ -108,7 +108,12 @@ def read_state(path: Path) -> dict[str, Any]:
     entry = _manifest(path)["files"]["state.json"]
     if sha256_file(path / "state.json") != entry["sha256"]:
         raise NymphError(f"checkpoint {path} is damaged: the sha256 of state.json is not the manifest's")
-    return dict(read_json(path / "state.json"))
+    return _read_plain(path / "state.json")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The model's configuration in a checkpoint."""
+    return _read_plain(path / "config.json")
 
 
 def newest_good(directory: Path) -> tuple[Path | None, list[str]]:
@@ -186,6 +191,13 @@ def _require_room(directory: Path, need: int) -> None:
             f"no room for a checkpoint in {directory}: needs {need:,} bytes, {free:,} are free; "
             "free some, lower keep_last or move checkpoint_directory"
         )
+
+
+def _read_plain(path: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise NymphError(f"checkpoint {path.parent} is damaged: {path.name} is not JSON: {error}") from None
 
 
 def _write_plain(path: Path, value: Mapping[str, Any]) -> str:

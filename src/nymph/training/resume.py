@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from nymph.errors import NymphError
-from nymph.files import read_json
 from nymph.flight.backup import fetch_folder
 from nymph.model.config import ModelConfig
 from nymph.plain import to_plain
-from nymph.training.checkpoint import best_of, list_checkpoints, newest_good, read_state, set_aside, verify_checkpoint
+from nymph.training.checkpoint import (
+    best_of,
+    list_checkpoints,
+    newest_good,
+    read_config,
+    read_state,
+    set_aside,
+    verify_checkpoint,
+)
 from nymph.training.job import Job
 from nymph.training.state import TrainingState
 
@@ -108,7 +115,6 @@ def _aside(directory: Path, after: int) -> list[str]:
 
 
 def _changes(job: Job, path: Path, state: TrainingState, rows: str) -> str:
-    config = read_json(path / "config.json")
-    if config != checkpoint_config(job.model):
+    if read_config(path) != checkpoint_config(job.model):
         return "the model"
     return "" if state.rows == rows else "the training rows"
