@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nymph.model import banded, kernels
+from nymph.model import blocks, kernels
 from nymph.model.kernels import _dense, attend, choose
 from nymph.model.packing import Layout, positions_of
 
@@ -27,7 +27,7 @@ def packed_documents() -> Tensor:
 def test_banded_equals_dense_masked_attention(
     window: int | None, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(banded, "_BLOCK", 16)
+    monkeypatch.setattr(blocks, "_block", lambda window: 16)
     heads = random_heads()
     layout = Layout.of(packed_documents()) if packed else Layout.whole(3, 150)
     outs = [attend(*heads, layout, window, 0.3), _dense(*heads, layout, window, 0.3)]

@@ -2,7 +2,7 @@
 
 | choice | where | window |
 |---|---|---|
-| banded | CPU | blocks over torch's flash kernels (`nymph.model.banded`) |
+| banded | CPU | blocks of matrix products (`nymph.model.banded`) |
 | flash | CUDA sm80 and up, half precision | the kernel's own (arXiv:2307.08691) |
 | efficient | CUDA sm50 and up, any precision: the Pascal path | the kernel's own (arXiv:2112.05682) |
 | dense | anywhere else | a T x T mask: exact, but not for long sequences |
@@ -43,7 +43,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
     q, k, v = (_widened(x, max(q.shape[-1], width)) for x in (q, k, v))
     if kernel == "flash":
         return _flash(q, k, v, layout, window, scale)[..., :width]
-    return BandedAttention.apply(q, *_repeat(k, v, q.shape[2]), layout, window, scale)[..., :width]
+    return _banded(q, *_repeat(k, v, q.shape[2]), layout, window, scale)[..., :width]
 
 
 @cache
@@ -65,6 +65,13 @@ def choose(device: str, capability: tuple[int, int] | None, dtype: torch.dtype, 
 def _announce(kernel: Kernel, reason: str, window: int | None) -> None:
     span = "global" if window is None else f"window {window}"
     print(f"attention ({span}): {kernel}, since {reason}", file=sys.stderr)
+
+
+def _banded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
+    """Half precision is widened where there is a window: its scores would be rounded."""
+    half = window is not None and q.dtype in (torch.float16, torch.bfloat16)
+    heads = (x.float() for x in (q, k, v)) if half else (q, k, v)
+    return BandedAttention.apply(*heads, layout, window, scale).to(q.dtype)
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
