@@ -2,7 +2,7 @@
 
 import { byMetric, number, title, whole } from "/static/format.js";
 
-export const COLOURS = ["#5b5bd6", "#e5484d", "#12a594", "#f76b15", "#0090ff", "#d6409f", "#8d6e00", "#46a758", "#8e4ec6"];
+export const COLOURS = ["#6e6ade", "#e5484d", "#12a594", "#f76b15", "#0090ff", "#d6409f", "#8d6e00", "#46a758", "#8e4ec6"];
 const SECTIONS = [
   ["Learning", ["loss", "loss.", "accuracy", "perplexity", "learning_rate", "gradient_norm"]],
   ["Speed and machine", ["tokens_per_second", "mfu", "data_wait", "queue", "rows_per_second", "bytes_per_second", "memory_bytes", "use", "celsius"]],
@@ -177,7 +177,7 @@ const MARKS = {
     const { ctx: pen, chartArea: area, scales: { x } } = chart;
     pen.save();
     pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--warn").trim();
-    pen.globalAlpha = 0.55;
+    pen.globalAlpha = 0.4;
     for (const step of steps.slice(-MOST_MARKS)) {
       const at = x.getPixelForValue(step);
       if (at < area.left || at > area.right) continue;
@@ -269,7 +269,7 @@ class Card {
   #create() {
     const style = getComputedStyle(document.documentElement);
     const [soft, line, card, text] = ["--soft", "--line", "--card", "--text"].map((name) => style.getPropertyValue(name).trim());
-    const ticks = { color: soft, font: { size: 11 }, maxRotation: 0, autoSkipPadding: 14 };
+    const ticks = { color: soft, font: { size: 11 }, maxRotation: 0, autoSkipPadding: 14, includeBounds: false };
     const axis = { border: { display: false }, grid: { color: line, tickLength: 0 } };
     return new Chart(this.canvas, {
       type: "line",
