@@ -174,6 +174,18 @@ def test_the_trials_of_a_sweep_are_nested_in_it_and_have_only_their_own_steps(
     assert shelf.steps == [("", 1), ("", 2)] * 2
 
 
+def test_a_trial_is_told_of_while_it_is_at_work(runs: Path, begin: Begin, shelf: Shelf) -> None:
+    replay = follower.Replay(begin("sweep", logs=["sweep"]))
+    trial = begin("sweep.a", logs=["a"], parent="sweep")
+    for step in (1, 2):
+        write_steps(runs, step, step, run="a")
+        assert replay._attempt(None)
+        assert shelf.steps[-1] == ("", step)
+    trial.end(End("FINISHED"))
+    assert replay._attempt(None)
+    assert (shelf.steps, shelf.status) == ([("", 1), ("", 2)], "FINISHED")
+
+
 def test_a_sweep_that_goes_on_is_the_same_run(begin: Begin, shelf: Shelf) -> None:
     for _ in range(2):
         sweep = begin("sweep", logs=["sweep"])

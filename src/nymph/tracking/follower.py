@@ -67,6 +67,8 @@ class Replay:
         self._store: Store | None = None
         self._readers = {"": self._reader(journal.folder / SYSTEM_LOG, "")}
         self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._trials: dict[str, Replay] = {}
+        """Of a sweep, those that were at work."""
 
     def until_end(self, patience: float) -> bool:
         """Send until the run has ended and nothing is left; False when the server stayed away too long."""
@@ -122,10 +124,13 @@ class Replay:
         raise RuntimeError(f"the sweep {self._start.parent!r} is not in MLflow yet")
 
     def _send_trials(self) -> None:
-        """Those of this sweep that have ended since."""
+        """What is new of this sweep's trials, of those at work too."""
         for journal in journals(self._journal.runs_directory):
-            if not journal.sent.done and journal.start.parent == self._journal.folder.name:
-                _settle(journal)
+            if journal.sent.done or journal.start.parent != self._journal.folder.name:
+                continue
+            with journal.alone() as mine:
+                if mine:
+                    self._trials.setdefault(journal.folder.name, Replay(journal))._attempt(journal.ended())
 
     def _readers_of_grown_logs(self, sizes: dict[str, int]) -> dict[str, EventReader]:
         """The logs this run has written to, and its own system samples under the name ""."""
