@@ -21,7 +21,7 @@ PROJECT = {
     "pyproject.toml": '[tool.kedro]\npackage_name = "mini"\nproject_name = "mini"\nkedro_init_version = "1.7.0"\n',
     "conf/base/mlflow.yml": OPTIONS,
     "conf/base/parameters.yml": "training: {steps: 3, schedule: {warmup: 0.1}}\n",
-    "conf/base/catalog.yml": "report: {type: MemoryDataset}\n",
+    "conf/base/catalog.yml": "report: {type: MemoryDataset}\nwords: {type: mini.words.Words, filepath: words.json}\n",
     "conf/local/.gitkeep": "",
     "src/mini/__init__.py": "",
     "src/mini/settings.py": """
@@ -30,13 +30,19 @@ HOOKS = (TrackingHook(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_telemetry")
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local", "config_patterns": {"mlflow": ["mlflow*"]}}
 """,
+    "src/mini/words.py": """
+from kedro_datasets.json import JSONDataset
+class Words(JSONDataset):
+    def fingerprint(self):
+        return "ab12" * 8 if self.exists() else None
+""",
     "src/mini/pipeline_registry.py": """
 import os, time
 from pathlib import Path
 from kedro.pipeline import Node, Pipeline
 from nymph.training.events import EventLog
 
-def train(options):
+def train(options, words):
     with EventLog("runs/train/events.jsonl") as log:
         for step in range(1, options["steps"] + 1):
             log.write("step", step=step, loss=1 / step)
@@ -47,8 +53,15 @@ def train(options):
         time.sleep(600)
     return "trained"
 
+def count(options):
+    return {"words": 3}
+
 def register_pipelines():
-    return {"__default__": Pipeline([Node(train, "params:training", "report", name="train")])}
+    nodes = [
+        Node(count, "params:training", "words", name="count"),
+        Node(train, ["params:training", "words"], "report", name="train"),
+    ]
+    return {"__default__": Pipeline(nodes)}
 """,
 }
 
@@ -113,6 +126,8 @@ def test_a_run_that_finishes_has_its_params_and_points(project: Path) -> None:
     (run,) = runs_of(project)
     assert (run.info.status, run.data.metrics["train/loss"]) == ("FINISHED", 1 / 3)
     assert run.data.params == {"training.steps": "3", "training.schedule.warmup": "0.1"}
+    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["words"]  # made by the run, and used by it
+    assert len(run.data.tags["hash.code"]) == 32
 
 
 @pytest.mark.slow

@@ -85,13 +85,15 @@ def release_once_noticed(lock: sqlite3.Connection, journal: Journal) -> None:
 
 def test_params_tags_and_inputs_say_what_the_run_was(database: Path, begin: Begin) -> None:
     params = {f"training.option_{i}": str(i) for i in range(250)}
-    run_id = finish(begin(params=params, tags={"kedro.env": "base"}, inputs={"tokenizer": "ab12" * 8}))
-    run = client(database).get_run(run_id)
+    journal = begin(params=params, tags={"kedro.env": "base"}, inputs={"tokenizer": "ab12" * 8})
+    journal.end(End("FINISHED", inputs={"rows": "cd34" * 8}))
+    assert follow(journal.folder, patience=240)
+    run = client(database).get_run(journal.sent.run_id)
     assert run.data.params == params
-    assert (run.data.tags["kedro.env"], run.data.tags["hash.tokenizer"]) == ("base", "ab12" * 8)
-    assert [(used.dataset.name, used.dataset.digest) for used in run.inputs.dataset_inputs] == [
-        ("tokenizer", "ab12" * 8)
-    ]
+    assert run.data.tags["kedro.env"] == "base"
+    used = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+    assert used == {"tokenizer": "ab12" * 8, "rows": "cd34" * 8}
+    assert {name: run.data.tags[f"hash.{name}"] for name in used} == used
 
 
 def test_the_best_checkpoint_has_its_alias_path_and_metrics(database: Path, begin: Begin, runs: Path) -> None:

@@ -24,7 +24,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+import nymph
 from nymph.errors import NymphError, nearest
+from nymph.files import fingerprint, sha256_file
 from nymph.tracking.journal import End, Journal, Start, journals, log_sizes
 from nymph.tracking.params import flatten
 
@@ -85,22 +87,24 @@ class TrackingHook:
         _exit_on_sigterm()
 
     @hook_impl
-    def after_pipeline_run(self) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """The run finished."""
-        self._close("FINISHED", "")
+        made = pipeline.all_outputs() & {name for node in pipeline.nodes for name in node.inputs}
+        self._close("FINISHED", "", _fingerprints(made, catalog))
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """The run failed."""
         self._close("FAILED", f"{type(error).__name__}: {error}")
 
-    def _close(self, status: str, reason: str) -> None:
+    def _close(self, status: str, reason: str, inputs: dict[str, str] | None = None) -> None:
         journal, follower = self._journal, self._follower
         if journal is None or follower is None:
             return
         self._journal = self._follower = None
         atexit.unregister(self._close)
-        journal.end(End(status, reason, _reports(self._project / self._options.reports, journal.start.time)))
+        reports = _reports(self._project / self._options.reports, journal.start.time)
+        journal.end(End(status, reason, reports, inputs or {}))
         wait_for_follower(journal, follower, self._options.wait_seconds)
 
     def _describe(self, run: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol, runs: Path) -> Start:
@@ -112,7 +116,7 @@ class TrackingHook:
             name=f"{self._env or 'base'} {run_id[:19]}",
             params=_parameters(pipeline, catalog),
             tags=run_tags(self._project, self._env, run_id),
-            inputs=_fingerprints(pipeline, catalog),
+            inputs=_fingerprints(pipeline.inputs(), catalog),
             system_metrics=self._options.system_metrics,
             offsets=log_sizes(runs),
         )
@@ -188,10 +192,10 @@ def _parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:
     return flat
 
 
-def _fingerprints(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:
+def _fingerprints(names: set[str], catalog: CatalogProtocol) -> dict[str, str]:
     """Of every dataset that can say what it holds without loading it (`fingerprint() -> str | None`)."""
     found: dict[str, str] = {}
-    for name in sorted(pipeline.datasets()):
+    for name in sorted(names):
         fingerprint = getattr(catalog.get(name), "fingerprint", None)
         if callable(fingerprint) and (value := fingerprint()):
             found[name] = str(value)
@@ -209,6 +213,7 @@ def run_tags(project: Path, env: str | None, run_id: str) -> dict[str, str]:
         "mlflow.user": os.environ.get("USER", "unknown"),
         "mlflow.source.name": "kedro",
         "mlflow.source.git.commit": _git(project, "rev-parse", "HEAD"),
+        "hash.code": _code(),
         "git.dirty": str(bool(_git(project, "status", "--porcelain", "--untracked-files=no"))).lower(),
     }
     return {key: value for key, value in tags.items() if value}
@@ -218,6 +223,12 @@ def _reports(folder: Path, since: float) -> list[str]:
     """Files directly in `folder`, of at most 5 MB, written after `since`."""
     stats = {file: file.stat() for file in sorted(folder.glob("*.*")) if file.is_file()}
     return [str(file) for file, stat in stats.items() if stat.st_mtime >= since and stat.st_size <= _REPORT_BYTES]
+
+
+def _code() -> str:
+    """Stands for Nymph's own files: also outside a repository, and for changes that are not committed."""
+    folder = Path(nymph.__file__).parent
+    return fingerprint([[str(file.relative_to(folder)), sha256_file(file)] for file in sorted(folder.rglob("*.py"))])
 
 
 def _git(project: Path, *arguments: str) -> str:

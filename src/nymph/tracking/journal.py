@@ -37,7 +37,7 @@ class Start:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
-    """Dataset name -> fingerprint of what it held when the run began."""
+    """Dataset name -> fingerprint, of what the run begins from."""
     system_metrics: bool = True
     offsets: dict[str, int] = field(default_factory=dict)
     """Bytes already in each event log when the run began: these belong to earlier runs."""
@@ -64,6 +64,8 @@ class End:
     reason: str = ""
     reports: list[str] = field(default_factory=list)
     """Files the run has written that belong beside its figures."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Dataset name -> fingerprint, of what some of its nodes made and others took in."""
     offsets: dict[str, int] = field(default_factory=dict)
     """Bytes in each event log when the run ended: what comes after belongs to later runs."""
     time: float = field(default_factory=time.time)

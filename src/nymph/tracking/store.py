@@ -64,21 +64,13 @@ class Store:
 
     def describe(self, run_id: str, start: Start) -> None:
         """Log the parameters, the tags and the fingerprints of the inputs."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+        from mlflow.entities import Param
 
         params = [Param(key, value) for key, value in start.params.items()]
         for some in _chunks(params, _PARAMS_PER_CALL):
             self._client.log_batch(run_id, params=some)
-        hashes = {f"hash.{name}": value for name, value in start.inputs.items()}
-        tags = [RunTag(key, value) for key, value in (start.tags | hashes).items()]
-        for some in _chunks(tags, _PARAMS_PER_CALL):
-            self._client.log_batch(run_id, tags=some)
-        if start.inputs:
-            data = [
-                DatasetInput(Dataset(name, digest[:36], "nymph", "{}"), [InputTag("mlflow.data.context", "input")])
-                for name, digest in start.inputs.items()
-            ]
-            self._client.log_inputs(run_id, data)
+        self._tag(run_id, start.tags)
+        self._take_in(run_id, start.inputs)
 
     def send(self, run_id: str, events: list[dict[str, Any]], folder: Path, prefix: str = "") -> None:
         """Log the metrics, checkpoints, alerts and samples of some events of the run directory `folder`."""
@@ -99,9 +91,29 @@ class Store:
         """Keep copies of the run's reports and give it its final status."""
         for report in filter(os.path.isfile, end.reports):
             self._client.log_artifact(run_id, report, "reports")
+        self._take_in(run_id, end.inputs)
         if end.reason:
             self._client.set_tag(run_id, "nymph.reason", end.reason[:500])
         self._client.set_terminated(run_id, end.status, int(end.time * 1000))
+
+    def _tag(self, run_id: str, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        for some in _chunks([RunTag(key, value) for key, value in tags.items()], _PARAMS_PER_CALL):
+            self._client.log_batch(run_id, tags=some)
+
+    def _take_in(self, run_id: str, inputs: dict[str, str]) -> None:
+        """Say what data the run used: as tags, by which runs are found, and as dataset inputs."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if not inputs:
+            return
+        self._tag(run_id, {f"hash.{name}": digest for name, digest in inputs.items()})
+        data = [
+            DatasetInput(Dataset(name, digest[:36], "nymph", "{}"), [InputTag("mlflow.data.context", "input")])
+            for name, digest in inputs.items()
+        ]
+        self._client.log_inputs(run_id, data)
 
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
