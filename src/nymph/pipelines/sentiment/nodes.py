@@ -19,7 +19,7 @@ from nymph.stores.quarantine import Quarantine
 from nymph.stores.recordings import Recordings
 from nymph.stores.speakers import Speakers
 
-VERSION = 1
+VERSION = 2
 """Raised when the same texts and options would give other scores than before."""
 
 UTTERANCES_VERSION = 2
