@@ -1,6 +1,7 @@
-"""A disk that fills during a checkpoint: a real one, of a megabyte."""
+"""R7, R9: a disk that is full, or may only be read: a real one, of some megabytes."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,14 @@ pytestmark = pytest.mark.faults
 def disk(tmp_path: Path) -> Iterator[Path]:
     with small_disk(tmp_path / "disk", 3) as place:
         yield place
+
+
+def test_a_disk_that_may_only_be_read_is_one_clear_line(make_job: JobMaker, disk: Path) -> None:  # noqa: F811
+    subprocess.run(["mount", "-o", "remount,ro", os.fspath(disk)], check=True)
+    job = make_job(checkpoint_directory=os.fspath(disk / "checkpoints"))
+    with pytest.raises(NymphError, match=r"cannot write to .*checkpoints: Read-only file system; make it writable"):
+        train(job)
+    assert not (Path(job.run_directory) / EVENTS).exists()
 
 
 def test_training_says_so_keeps_what_it_has_and_can_go_on(make_job: JobMaker, disk: Path) -> None:  # noqa: F811

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
+from nymph.model.multimodal import MultimodalModel
 from nymph.training import checkpoint
 from nymph.training.checkpoint import Snapshot
+from nymph.training.job import Optimiser
+from nymph.training.optimisation import build_optimizer, optimizer_tensors
+from nymph.training.state import TrainingState
 
 
 def snapshot(step: int, loss: float | None = None) -> Snapshot:
@@ -126,3 +130,12 @@ def test_another_schema_is_refused_with_its_number(tmp_path: Path) -> None:
 def test_the_state_is_read_without_the_tensors(tmp_path: Path) -> None:
     (path,) = written(tmp_path, 4)
     assert checkpoint.read_state(path)["step"] == 4
+
+
+def test_a_checkpoint_of_the_first_release_loads() -> None:
+    path = Path(__file__).parent / "schema-1" / "step-00000007"
+    found = checkpoint.read_checkpoint(path)
+    state, model = TrainingState.from_dict(found.state), MultimodalModel.from_pretrained(path)
+    assert (found.step, state.cursor, state.best_step) == (7, 21, 6)
+    assert all(torch.equal(tensor, found.model[name]) for name, tensor in model.state_dict().items())
+    assert set(found.optimizer) == set(optimizer_tensors(model, build_optimizer(model, Optimiser())))

@@ -99,9 +99,13 @@ def locked(directory: Path) -> Iterator[None]:
     """Hold a directory against a second trainer; the lock dies with the process, however it dies.
 
     Raises:
-        NymphError: Another trainer holds it.
+        NymphError: Another trainer holds it, or it cannot be written to.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / LOCK).touch()
+    except OSError as error:
+        raise NymphError(f"cannot write to {directory}: {error.strerror}; make it writable, or name another") from None
     with open(directory / LOCK, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
