@@ -55,8 +55,8 @@ notebook: setup ## explore the data in JupyterLab
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,notebook]'
 	@$(BIN)/kedro jupyter lab docs/notebooks/explore.ipynb
 
-clean: ## delete everything the pipeline made; data/01_raw stays
-	@find data -mindepth 2 -not -path 'data/01_raw/*' -not -name .gitkeep -type f -delete
+clean: ## delete everything the pipeline made; data/01_raw and copies of other boxes' checkpoints stay
+	@find data -mindepth 2 -not -path 'data/01_raw/*' -not -path 'data/06_models/backups/*' -not -name .gitkeep -type f -delete
 	@find data -mindepth 2 -not -path 'data/01_raw/*' -type d -empty -delete
 
 setup: $(INSTALLED) ## make .venv and install what constraints.txt pins

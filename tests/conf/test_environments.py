@@ -67,6 +67,11 @@ def test_serve_dashboard_and_mlflow_options_validate(env: str) -> None:
     assert read_options(loader).enabled
 
 
+def test_ryzen_keeps_copies_of_checkpoints_beside_its_tables() -> None:
+    options = ServeOptions.model_validate(_loader("ryzen")["serve"])
+    assert (set(options.roots), set(options.backups)) == ({"sequences"}, {"checkpoints"})
+
+
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_what_runs_by_default_is_declared_and_exists(env: str) -> None:
     chosen = _loader(env)["run"]["pipelines"]
