@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.project import REPOSITORY, Project
 from tests.ingestion.conftest import tone
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(1500)]
 KILLS = 10
 
 
