@@ -5,13 +5,11 @@ from typing import Any
 
 from nymph.files import fingerprint
 from nymph.pipelines.training.options import TrainingOptions
-from nymph.pipelines.training.predictions import with_predictions
 from nymph.progress import TrainingBar
 from nymph.reporting.samples import TOKENIZER
 from nymph.text.tokenizer import Tokenizer
 from nymph.training.forecast import Outcome
 from nymph.training.job import Job
-from nymph.training.loop import train
 from nymph.training.report import Report
 from nymph.training.rows import RowFacts, read_facts
 
@@ -34,6 +32,9 @@ def train_model(
     checkpoints: Path,
 ) -> dict[str, Any]:
     """Train, or continue where an earlier run of the same model on the same rows stopped."""
+    from nymph.pipelines.training.predictions import with_predictions  # torch, which other stages do without
+    from nymph.training.loop import train
+
     job = with_predictions(make_job(train_rows, validation_rows, options, runs, checkpoints), options.plan)
     job.write(Path(job.run_directory) / "job.json")
     (Path(job.run_directory) / TOKENIZER).parent.mkdir(exist_ok=True)
