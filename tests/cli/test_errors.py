@@ -1,6 +1,7 @@
 """Expected failures become one line; unexpected ones stay what they are."""
 
 import pytest
+import yaml
 from kedro.io.core import DatasetError
 from pydantic import ValidationError
 
@@ -44,3 +45,7 @@ def test_a_wrong_value_says_what_came() -> None:
         TrainingOptions.model_validate({"steps": "many"})
     assert "steps" in str(explain(caught.value))
     assert "'many'" in str(explain(caught.value))
+
+
+def test_a_broken_yaml_file_is_one_line() -> None:
+    assert explain(yaml.YAMLError("Invalid YAML file globals.yml")) == "Invalid YAML file globals.yml"

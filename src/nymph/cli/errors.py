@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
 import click
+import yaml
 from kedro.config import BadConfigException, MissingConfigException
 from kedro.io.core import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
@@ -21,6 +22,7 @@ _EXPECTED = (
     MissingConfigException,
     DatasetError,
     OmegaConfBaseException,
+    yaml.YAMLError,
     click.ClickException,
     ConnectionError,
     PermissionError,
