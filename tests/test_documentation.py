@@ -40,3 +40,12 @@ def test_no_file_names_a_registry() -> None:
     bad = [name for name in files.split("\n") if name and Path(name) != mine and (REPOSITORY / name).is_file()
            and pattern.search((REPOSITORY / name).read_bytes())]  # fmt: skip
     assert bad == []
+
+
+@pytest.mark.parametrize("page", ["training.md", "data.md", "flight.md"])
+def test_every_drill_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"(test_\w+\.py)(?:::(test_\w+))?", (REPOSITORY / "docs" / page).read_text()))
+    files = [(path.name, path.read_text()) for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert named
+    for file, test in named:
+        assert any(file == name and f"def {test}" in text for name, text in files), (file, test)

@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from nymph.errors import NymphError
 from nymph.files import read_json
 from nymph.pipelines.training.predictions import read_plan, write_plan
 from nymph.tensors import load_tensors
-from nymph.training import launch
+from nymph.training import launch, objectives
+from nymph.training.checkpoint import list_checkpoints, read_checkpoint
 from nymph.training.console import Silence
 from nymph.training.data import StepReader
 from nymph.training.events import EVENTS, read_events
@@ -49,6 +51,13 @@ def weights(report: Report) -> dict[str, Any]:
     return load_tensors(Path(str(report.checkpoint)) / "model.safetensors")
 
 
+def furthest(report: Report, other: Report) -> float:
+    """The largest mean distance of a parameter's weights. One of them alone may be far off: AdamW turns a gradient of
+    nearly zero, whose sign is in how a machine rounds, into a whole step."""
+    ours, theirs = weights(report), weights(other)
+    return max(float((tensor - theirs[name]).abs().mean()) for name, tensor in ours.items())
+
+
 def samples(job: Job) -> dict[str, list[int]]:
     """What the model went on with, by file."""
     return {path.name: read_json(path)["generated"] for path in Path(job.run_directory, "samples").glob("*.json")}
@@ -74,10 +83,9 @@ def test_ranks_train_like_one(make_job: JobMaker, batch_rows: int, options: dict
     one = plain(make_job, "one", batch_rows=batch_rows, gradient_accumulation=3)
     two = plain(make_job, "two", batch_rows=batch_rows, gradient_accumulation=2, launch=Launch(ranks=2, **options))
     alone, together = train(one), train(replace(two, preflight="always"))
-    assert losses(two) == pytest.approx(losses(one), rel=1e-6)
-    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
-    for name, tensor in weights(together).items():
-        assert (tensor - weights(alone)[name]).abs().max() < 1e-4
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-5)
+    assert furthest(together, alone) < 1e-6
     assert updates(together) == updates(alone)
     assert samples(two) == samples(one)
     assert together.tokens == alone.tokens
@@ -93,12 +101,11 @@ def test_uneven_stages_train_like_one(make_job: JobMaker, tied: bool, masks: flo
     assert two.launch.stages == (2, 1)
     alone, together = train(one), train(replace(two, preflight="always"))
     assert (together.prediction is not None and together.prediction.source == "plan") == tied
-    assert losses(two) == pytest.approx(losses(one), rel=1e-6)
-    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-6)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert together.last_validation_loss == pytest.approx(alone.last_validation_loss, rel=1e-5)
     assert weights(together).keys() == weights(alone).keys()
     assert samples(two) == samples(one)
-    for name, tensor in weights(together).items():
-        assert (tensor - weights(alone)[name]).abs().max() < 1e-5
+    assert furthest(together, alone) < 1e-6
 
 
 def planned(job: Job) -> Job:
@@ -228,19 +235,52 @@ def test_a_rank_that_is_gone_for_good_is_left_out(make_job: JobMaker, monkeypatc
     assert last_losses(job) == pytest.approx(losses(reference), rel=1e-5)
 
 
+@pytest.mark.faults
+def test_nan_on_one_rank_is_left_out_by_all(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = plain(
+        make_job,
+        "poisoned",
+        steps=2,
+        checkpoint_every=1,
+        evaluation_every=0,
+        validation_rows=None,
+        launch=Launch(ranks=2),
+    )
+    monkeypatch.setattr(launch, "_rank", rank_poisoned)
+    report = train(job)
+    one, two = (read_checkpoint(path) for path in list_checkpoints(Path(job.checkpoint_directory)))
+    assert (report.status, report.skipped) == ("finished", 1)
+    for before, after in ((one.model, two.model), (one.optimizer, two.optimizer)):
+        assert all(bool((tensor == after[name]).all()) for name, tensor in before.items())
+
+
+def rank_poisoned(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but the second loss of rank 1 is not a number."""
+    compute, calls = objectives.compute, [0]
+
+    def poisoned(*arguments: Any) -> Any:
+        calls[0] += 1
+        factor = math.nan if calls[0] == 2 else 1.0
+        return {name: (loss * factor, count) for name, (loss, count) in compute(*arguments).items()}
+
+    if os.environ["RANK"] == "1":
+        objectives.compute = poisoned  # type: ignore[attr-defined]
+    return run_rank(values, places)
+
+
 def test_the_error_of_a_rank_is_one_clear_line(make_job: JobMaker) -> None:
     job = make_job(launch=Launch(ranks=2, shares=(1, 1, 1), restarts=0))
     with pytest.raises(NymphError, match=r"rank \d failed: launch\.shares has 3 values, expected one for each of 2"):
         train(job)
 
 
-def test_torchrun_trains_the_job_file_like_the_launcher(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, other = (plain(make_job, name, steps=3, launch=Launch(ranks=2)) for name in ("launched", "by-hand"))
-    file = Path(other.checkpoint_directory).with_suffix(".json")
-    other.write(file)
+def test_torchrun_trains_the_job_file_like_one_process(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, job = (plain(make_job, name, steps=3) for name in ("alone", "by-hand"))
+    file = Path(job.checkpoint_directory).with_suffix(".json")
+    replace(job, launch=Launch(ranks=2)).write(file)
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     place = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--nproc-per-node=2"]
     command = [sys.executable, "-m", "torch.distributed.run", *place, "-m", "nymph.training", str(file)]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
-    train(job)
-    assert losses(other) == pytest.approx(losses(job), rel=1e-6)
+    train(alone)
+    assert losses(job) == pytest.approx(losses(alone), rel=1e-5)
