@@ -167,7 +167,9 @@ def _wrapped(objectives: Objectives, world: World, launch: Launch) -> nn.Module:
     """The module to call: with several ranks one that exchanges gradients while the backward pass still runs."""
     if world.size == 1 or isinstance(objectives, FSDPModule) or launch.stages or launch.synchronise_every > 1:
         return objectives
-    wrapped = DistributedDataParallel(objectives, find_unused_parameters=True, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(
+        objectives, find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
     if launch.compression != "none":
         hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
         wrapped.register_comm_hook(None, hooks[launch.compression])
