@@ -1,12 +1,15 @@
+import importlib.util
 import itertools
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nymph.model import blocks, kernels
-from nymph.model.kernels import _dense, attend, choose
+from nymph.model.flex import attend_flex, band
+from nymph.model.kernels import _dense, attend, choose, decide
 from nymph.model.packing import Layout, positions_of
 
 
@@ -70,6 +73,39 @@ def test_each_device_gets_its_kernel_and_a_reason(device, capability, dtype, ker
     chosen, reason = choose(device, capability, dtype, 64)
     assert chosen == kernel
     assert len(reason) > 10
+
+
+@pytest.mark.parametrize("window", [2, 40, 128, 200])
+def test_flex_equals_dense_masked_attention(window: int) -> None:
+    heads, document = [x.detach() for x in random_heads()], packed_documents()
+    layout, kept = Layout.of(document), (document > 0)[..., None, None]
+    out = attend_flex(*heads, layout, window, 0.3) * kept
+    torch.testing.assert_close(out, _dense(*heads, layout, window, 0.3))
+
+
+def test_the_band_of_flex_holds_the_blocks_that_a_window_touches_and_no_others() -> None:
+    layout = Layout.whole(1, 1024)
+    assert torch.equal(
+        band(layout, 200, torch.device("cpu")).to_dense()[0, 0].bool(),
+        create_block_mask(lambda b, h, q, k: (q >= k) & (q - k < 200), 1, 1, 1024, 1024, device="cpu")
+        .to_dense()[0, 0]
+        .bool(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("capability", "chosen", "expected"),
+    [((6, 1), "flex", "efficient"), ((7, 5), "flex", "flex"), ((8, 6), "efficient", "efficient")],
+)
+def test_flex_takes_part_where_triton_compiles_and_a_trial_prefers_it(
+    capability: tuple[int, int], chosen: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(kernels, "_trial", lambda *_: (chosen, "of a trial"))
+    decide.cache_clear()
+    assert decide(torch.device("cuda"), capability, torch.float32, (4, 64, 64), 1024)[0] == expected
+    assert decide(torch.device("cuda"), capability, torch.float32, (4, 64, 64), None)[0] == "efficient"
+    decide.cache_clear()
 
 
 def test_rows_with_equal_documents_share_segments() -> None:

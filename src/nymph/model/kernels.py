@@ -5,12 +5,16 @@
 | banded | CPU | blocks of matrix products (`nymph.model.banded`) |
 | flash | CUDA sm80 and up, half precision | the kernel's own (arXiv:2307.08691) |
 | efficient | CUDA sm50 and up, any precision: the Pascal path | the kernel's own (arXiv:2112.05682) |
+| flex | in place of efficient where Triton compiles (sm70 and up) and a trial finds it faster | `nymph.model.flex` |
 | dense | anywhere else | a T x T mask: exact, but not for long sequences |
 
 All take packed documents without a mask, except `dense`, which is also what the others are tested against.
 """
 
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Literal
@@ -20,10 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nymph.model.banded import BandedAttention
+from nymph.model.contest import quickest
 from nymph.model.efficient import EfficientAttention
+from nymph.model.flex import attend_flex, can_compile
 from nymph.model.packing import Layout
 
-Kernel = Literal["banded", "flash", "efficient", "dense"]
+Kernel = Literal["banded", "flash", "efficient", "flex", "dense"]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, scale: float) -> Tensor:
@@ -33,8 +39,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
     padding means nothing.
     """
     capability = torch.cuda.get_device_capability(q.device) if q.is_cuda else None
-    kernel, reason = choose(q.device.type, capability, q.dtype, max(q.shape[-1], v.shape[-1]))
+    kernel, reason = decide(q.device, capability, q.dtype, (q.shape[2], q.shape[3], v.shape[3]), window)
     _announce(kernel, reason, window)
+    if kernel == "flex" and window:
+        return attend_flex(q, *_repeat(k, v, q.shape[2]), layout, window, scale)
     if kernel == "efficient":
         return _efficient(q, *_repeat(k, v, q.shape[2]), layout, window, scale)
     width = v.shape[-1]
@@ -44,6 +52,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
     if kernel == "flash":
         return _flash(q, k, v, layout, window, scale)[..., :width]
     return _banded(q, *_repeat(k, v, q.shape[2]), layout, window, scale)[..., :width]
+
+
+@cache
+def decide(
+    device: torch.device,
+    capability: tuple[int, int] | None,
+    dtype: torch.dtype,
+    shape: tuple[int, int, int],
+    window: int | None,
+) -> tuple[Kernel, str]:
+    """The kernel for heads of a shape (number, features of queries, of values), by trial where no rule is known."""
+    kernel, reason = choose(device.type, capability, dtype, max(shape[1:]))
+    if kernel == "efficient" and window and can_compile(capability):
+        return _trial(device, dtype, shape, window)
+    return kernel, reason
 
 
 @cache
@@ -59,6 +82,35 @@ def choose(device: str, capability: tuple[int, int] | None, dtype: torch.dtype, 
     if capability >= (5, 0) and not (dtype == torch.bfloat16 and capability < (8, 0)):
         return "efficient", f"{architecture} with {_name(dtype)} has no FlashAttention; this kernel has its own window"
     return "dense", f"{architecture} with {_name(dtype)} has no windowed kernel"
+
+
+def _trial(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int], window: int) -> tuple[Kernel, str]:
+    """Efficient or flex, whichever is faster.
+
+    In a thread of its own: there, no autocast, no random state and no checkpoint of the caller is touched.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        name, reason = thread.submit(_compare, device, dtype, shape, window).result()
+    return ("flex" if name == "flex" else "efficient"), reason
+
+
+def _compare(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int], window: int) -> tuple[str, str]:
+    (number, *widths), layout = shape, Layout.whole(1, 8 * window)
+    draw = torch.Generator(device).manual_seed(0)
+    heads = [
+        torch.randn(1, layout.length, number, width, device=device, dtype=dtype, generator=draw).requires_grad_()
+        for width in (widths[0], *widths)
+    ]
+
+    def run(kernel: Callable[..., Tensor]) -> list[Tensor]:
+        out = kernel(*heads, layout, window, widths[0] ** -0.5)
+        return [out.detach(), *torch.autograd.grad(out.sum(), heads)]
+
+    def clock() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return quickest({"efficient": lambda: run(_efficient), "flex": lambda: run(attend_flex)}, clock)
 
 
 @cache
@@ -100,9 +152,7 @@ def _dense(q: Tensor, k: Tensor, v: Tensor, layout: Layout, window: int | None, 
 
 def visible(layout: Layout, window: int | None, device: torch.device) -> Tensor:
     """Which keys each query sees, as a dense mask [B, T, T]."""
-    document = torch.zeros(layout.rows, layout.length, dtype=torch.long, device=device)
-    for number, segment in enumerate(layout.segments, start=1):
-        document[segment.first : segment.last, segment.start : segment.stop] = number
+    document = layout.documents(device)
     distance = torch.arange(layout.length, device=device)[:, None] - torch.arange(layout.length, device=device)
     near = (distance >= 0) & (distance < (window or layout.length))
     return near & (document[:, :, None] == document[:, None, :]) & (document > 0)[:, :, None]

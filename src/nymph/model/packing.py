@@ -55,6 +55,13 @@ class Layout:
         """Whether one document fills every row."""
         return self.segments == (Segment(0, self.rows, 0, self.length),)
 
+    def documents(self, device: torch.device) -> Tensor:
+        """Numbers [rows, length] that only positions of one segment share in a row; 0 is padding."""
+        document = torch.zeros(self.rows, self.length, dtype=torch.long, device=device)
+        for number, segment in enumerate(self.segments, start=1):
+            document[segment.first : segment.last, segment.start : segment.stop] = number
+        return document
+
     def boundaries(self) -> list[int]:
         """Cumulative ends for variable-length kernels over the flattened B * T positions, padding included."""
         cuts = {row * self.length for row in range(self.rows + 1)}
