@@ -13,6 +13,7 @@ the named ones are in the table above it.
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,8 @@ from nymph.model.presets import preset
 from nymph.model.sampling import SamplingConfig
 
 TEXT_ONLY = ObjectiveConfig(next_audio=0, masked_modality=0, sentiment=0, speaker=0)
+_GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+"""For glibc: tensors of 1 MiB and more go back to the system; otherwise holes in the heap count as memory held."""
 Loss = Callable[[nn.Module, Tensor], Tensor]
 
 
@@ -207,23 +210,24 @@ def cache_ratio(length: int = 600) -> float:
     return held / formula
 
 
-def memory(lengths: tuple[int, ...] = (8192, 16384, 32768)) -> None:
-    """Print the growth of a fresh process over a checkpointed step of `tiny`, and the memory model's figure."""
+def memory(name: str, lengths: list[int]) -> None:
+    """Print the growth of a fresh process over checkpointed steps of a preset, and the memory model's figure."""
     for length in lengths:
-        command = [sys.executable, __file__, "--step", str(length)]
-        mib = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        model = estimate(preset("tiny"), length).training_bytes / 2**20
-        print(f"memory    tiny at {length:7,} positions  {mib:8.0f} MiB, {model:8.0f} by the memory model")
+        command = [sys.executable, __file__, "--step", str(length), "--preset", name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | _GIVEN_BACK)
+        measured, model = float(done.stdout), estimate(preset(name), length).training_bytes / 2**20
+        print(f"memory    {name} at {length:7,} positions  {measured:8.0f} MiB, {model:8.0f} by the memory model")
 
 
-def measure_step(length: int) -> None:
-    """Print MiB by which this process grows over one training step of `tiny`."""
-    nymph_loss(MultimodalModel(preset("tiny")), torch.zeros(1, 128, dtype=torch.long)).backward()
+def measure_step(name: str, length: int) -> None:
+    """Print MiB by which this process grows over a training step, AdamW's states and all, after a short one."""
+    torch.nn.functional.linear(torch.ones(64, 64, requires_grad=True), torch.ones(64, 64)).sum().backward()
     before = _peak_mib()
-    model = MultimodalModel(preset("tiny"))
+    model = MultimodalModel(preset(name))
     model.checkpoint_blocks()
     side = Contender("nymph", model, nymph_loss, 1)
-    side.step(torch.randint(4096, (1, length)))
+    for positions in (128, length):
+        side.step(torch.randint(4096, (1, positions)))
     print(_peak_mib() - before)
 
 
@@ -239,20 +243,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["learning", "training", "decoding", "memory"])
     parser.add_argument("--device", default="cpu", help="cuda measures the training step on the GPU instead")
-    parser.add_argument("--preset", default="medium", help="the model measured on a GPU")
+    parser.add_argument("--preset", help="the model whose memory is measured (tiny), or its speed on a GPU (medium)")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 16384, 32768], help="for memory: positions")
     parser.add_argument("--step", type=int, help="only print the memory growth of a step at this length")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     if options.step:
-        measure_step(options.step)
+        measure_step(options.preset, options.step)
         return
     if options.device != "cpu":
-        print(json.dumps(measure(options.device, options.preset)))
+        print(json.dumps(measure(options.device, options.preset or "medium")))
         return
     figures: dict[str, float] = {}
     if options.only in (None, "memory"):
-        memory()
+        memory(options.preset or "tiny", options.lengths)
     if options.only in (None, "decoding"):
         figures["decode_vs_transformers"] = decoding(options.rounds)
         figures["cache_bytes_vs_formula"] = cache_ratio()
