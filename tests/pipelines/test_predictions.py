@@ -53,3 +53,10 @@ def test_an_estimate_is_found_by_the_run_it_is_of(job: Job) -> None:
     assert with_predictions(job, None).prediction == ESTIMATE.prediction
     other = replace(job, launch=Launch(ranks=2))
     assert with_predictions(other, None).prediction is None
+
+
+def test_an_estimate_counts_where_ranks_are_as_many_as_gpus(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    every = replace(job, launch=Launch(ranks=0))
+    write_estimate(every, replace(ESTIMATE, ranks=8))
+    assert with_predictions(every, None).prediction == ESTIMATE.prediction

@@ -24,6 +24,8 @@ SAMPLES = "samples"
 DURABLE = ("start", "checkpoint", "end")
 """Kinds after which the log is fsynced."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 
 class EventLog:
     """The only writer of a log; `seq` continues over restarts, and a line torn by a crash is cut off first."""
@@ -39,7 +41,7 @@ class EventLog:
         """Append one event and return it, with `seq`, `time` (unix seconds) and `kind` first. Any thread may."""
         with self._lock:
             event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **finite(fields)}
-            _write_all(self._descriptor, json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            _write_all(self._descriptor, _ENCODER.encode(event).encode() + b"\n")
             self._sequence += 1
         if kind in DURABLE:
             os.fsync(self._descriptor)

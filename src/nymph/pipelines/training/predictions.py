@@ -14,6 +14,7 @@ from nymph.errors import NymphError
 from nymph.files import atomic_file, read_json, write_json
 from nymph.training.estimate import RunEstimate
 from nymph.training.job import Job
+from nymph.training.launch import rank_count
 from nymph.training.plan import Plan
 
 ESTIMATE = "estimate.json"
@@ -34,7 +35,7 @@ def with_predictions(job: Job, plan: str | None) -> Job:
     if not path.exists():
         return job
     estimate = RunEstimate.from_dict(read_json(path))
-    return replace(job, prediction=estimate.prediction) if estimate.ranks == max(1, job.launch.ranks) else job
+    return replace(job, prediction=estimate.prediction) if estimate.ranks == rank_count(job) * job.launch.nodes else job
 
 
 def write_estimate(job: Job, estimate: RunEstimate) -> Path:
