@@ -33,7 +33,7 @@ import pyarrow as pa
 from peers import run_again_with
 from tokenizer import interleaved, read_texts
 
-from nymph.sequences.documents import MixOptions
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.packing import PackingOptions
 from nymph.sequences.preparation import Corpus
 from nymph.sequences.report import describe_rows

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nymph.sequences.documents import MixOptions, build_documents
+from nymph.sequences.documents import build_documents
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.streams import Tools
 from nymph.sequences.tasks import TASKS
 from nymph.text.chat import Message, render

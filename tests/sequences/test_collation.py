@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nymph.sequences.collation import collate
-from nymph.sequences.documents import MixOptions, build_documents
+from nymph.sequences.documents import build_documents
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.packing import pack
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.streams import Tools

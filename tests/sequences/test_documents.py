@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nymph.errors import NymphError
-from nymph.sequences.documents import MixCounts, MixOptions, build_documents
+from nymph.sequences.documents import build_documents
+from nymph.sequences.mix import MixCounts, MixOptions
 from nymph.sequences.schema import Modality
 from nymph.sequences.statistics import FeatureStatistics
 from nymph.sequences.streams import Tools

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nymph.sequences.documents import MixOptions
 from nymph.sequences.inspect import RowView, first_rows
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.picture import figure_of, picture_of
 from nymph.sequences.tasks import TASKS
 from nymph.text.tokenizer import Tokenizer

@@ -13,8 +13,8 @@ import pytest
 from nymph.errors import NymphError
 from nymph.files import sha256_file
 from nymph.flight.catalogue import Catalogue
-from nymph.sequences.documents import MixOptions
 from nymph.sequences.inspect import mel_picture, read_rows, render
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.packing import PackingOptions
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows

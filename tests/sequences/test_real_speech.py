@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nymph.audio.frames import frame_table
-from nymph.sequences.documents import MixOptions
 from nymph.sequences.inspect import DocumentView, Run, read_rows, render, shown
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.preparation import Corpus, FrameFolder
 from nymph.sequences.report import describe_rows
 from nymph.sequences.splits import SplitOptions

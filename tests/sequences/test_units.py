@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nymph.errors import NymphError
-from nymph.sequences.documents import MixOptions, build_documents
+from nymph.sequences.documents import build_documents
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.schema import Modality
 from nymph.sequences.streams import Tools
 from nymph.sequences.tasks import TASKS

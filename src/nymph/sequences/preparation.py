@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from nymph.errors import NymphError
 from nymph.sequences.document import Document
-from nymph.sequences.documents import MixCounts, MixOptions, build_documents, passages
+from nymph.sequences.documents import build_documents, passages
 from nymph.sequences.frames import FrameFolder, Frames, spoken
+from nymph.sequences.mix import MixCounts, MixOptions
 from nymph.sequences.packing import Packed, PackingCounts, PackingOptions, pack
 from nymph.sequences.splits import SplitOptions, SplitPlan, plan_splits
 from nymph.sequences.statistics import FeatureStatistics, fit_statistics, frame_rates

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nymph.sequences.documents import MixOptions
+from nymph.sequences.mix import MixOptions
 from nymph.sequences.packing import PackingOptions
 from nymph.sequences.splits import SplitOptions
 from nymph.sequences.writer import ShardOptions
