@@ -32,8 +32,9 @@ from nymph.training.world import FAILED
 _REFUSED = "NymphError: "
 _OTHER = re.compile(_REFUSED + FAILED.format(r"(\d+)"))
 """What a rank says that ended only because another one had to."""
-PRELOADED = ["nymph.training.__main__", "torch._dynamo"]
-"""Modules imported once for all ranks and restarts; torch's optimizers import the second at their first use."""
+PRELOADED = ["nymph.training.__main__", "torch._dynamo", "pandas"]
+"""Modules imported once for all ranks and restarts: torch's optimizers import the second at their first use, and
+pyarrow the third where there is one, a second of work for every rank."""
 
 
 def must_launch(job: Job) -> bool:
@@ -55,7 +56,7 @@ def launch(job: Job, progress: Progress) -> Report:
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
     places = list(range(rank_count(job)))
-    with _environment(job), _followed(job, progress), _own_signals():
+    with _followed(job, progress), _own_signals():
         while True:
             try:
                 results = elastic_launch(_config(job, len(places)), _rank)(job.to_dict(), places)
@@ -120,9 +121,13 @@ def _rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
     """What each process runs. `places` are the local ranks, and so the GPUs, that are left of those it began with."""
     from nymph.training.loop import train
 
+    job = Job.from_dict(values)
     os.environ["LOCAL_RANK"] = str(places[int(os.environ["LOCAL_RANK"])])
+    if job.launch.nodes == 1:  # here, for a rank has the environment that the server it is forked from began with
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(name, "lo")
     torch.set_num_threads(_threads_per_rank())
-    return train(Job.from_dict(values), Silence()).to_dict()
+    return train(job, Silence()).to_dict()
 
 
 def _threads_per_rank() -> int:
@@ -144,19 +149,6 @@ def _config(job: Job, ranks: int) -> LaunchConfig:
         monitor_interval=0.2,
         start_method="forkserver",
     )
-
-
-@contextmanager
-def _environment(job: Job) -> Iterator[None]:
-    """Keep the ranks of one machine on its loopback interface."""
-    wanted = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if job.launch.nodes == 1 else {}
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
 
 
 @contextmanager
