@@ -116,7 +116,7 @@ def test_a_trial_is_a_process_whose_last_words_are_kept(tmp_path: Path) -> None:
         train_rows=str(tmp_path / "nowhere"), run_directory=str(tmp_path / "run"), checkpoint_directory=str(tmp_path)
     )
     attempt = Attempt(job, Slot({"OMP_NUM_THREADS": "1"}))
-    attempt.process.wait(120)
+    attempt.process.wait(280)
     report, reason = attempt.result()
     assert report == {}
     assert "exit status 1: error: no table at" in reason

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -39,4 +41,4 @@ def test_all_ranks_compute_in_what_pays_on_each(monkeypatch: pytest.MonkeyPatch)
 def test_a_product_is_really_measured() -> None:
     speeds = gemm_speeds(torch.device("cpu"))
     assert list(speeds) == ["fp32"]
-    assert speeds["fp32"] > 1e8
+    assert 1e6 < speeds["fp32"] < math.inf  # a product in minutes, on a machine that has something else to do
