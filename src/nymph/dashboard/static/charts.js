@@ -279,7 +279,7 @@ class Card {
         animation: false, parsing: false, normalized: true, maintainAspectRatio: false, spanGaps: false,
         interaction: { mode: "nearest", axis: "x", intersect: false },
         scales: {
-          x: { ...axis, type: "linear", grid: { display: false }, bounds: "data", ticks: { ...ticks, padding: 6, callback: (step) => number(step) } },
+          x: { ...axis, type: "linear", grid: { display: false }, ticks: { ...ticks, padding: 6, callback: (step) => number(step) } },
           y: { ...axis, type: "linear", ticks: { ...ticks, padding: 8, maxTicksLimit: 6, callback: (value) => this.format(value) } },
         },
         plugins: {

@@ -16,7 +16,7 @@ export function bytes(value) {
   if (value === null || value === undefined) return "–";
   let unit = 0;
   while (value >= 1000 && unit < UNITS.length - 1) { value /= 1000; unit += 1; }
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+  return `${Number(value.toPrecision(3))} ${UNITS[unit]}`;
 }
 
 export function duration(seconds) {
