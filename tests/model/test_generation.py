@@ -30,11 +30,9 @@ def test_greedy_continuations_follow_the_full_forward(form: str, make_model: Mak
     model = make_model(form)
     prompts = [[5, 6, 7], list(range(3, 24)), [9]]
     for prompt, found in zip(prompts, generate(model, prompts, GREEDY), strict=True):
-        tokens = list(prompt)
-        for token in found.tokens:
-            assert token == int(model.logits(model({"tokens": torch.tensor([tokens])}))[0, -1].argmax())
-            tokens.append(token)
-        assert len(found.tokens) == 30
+        logits = model.logits(model({"tokens": torch.tensor([prompt + found.tokens])}))[0, len(prompt) - 1 : -1]
+        chosen = logits[torch.arange(30), found.tokens]
+        torch.testing.assert_close(chosen, logits.amax(1), atol=1e-3, rtol=0)  # two may be as good but for rounding
 
 
 def test_the_cache_of_a_windowed_layer_stops_growing(make_model: Make) -> None:
