@@ -70,6 +70,15 @@ def test_several_machines_need_a_meeting_place() -> None:
         Launch(nodes=2)
 
 
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [(("cpu",), "names 1 devices, launch.ranks is 2"), (("cpu", "cuda:0"), "all of one kind")],
+)
+def test_devices_that_cannot_train_together_are_refused(devices: tuple[str, ...], message: str) -> None:
+    with pytest.raises(NymphError, match=message):
+        Launch(ranks=2, devices=devices)
+
+
 def test_pydantic_nests_the_job_and_forbids_unknown_keys() -> None:
     adapter = pydantic.TypeAdapter(Job)
     assert adapter.validate_python(json.loads(json.dumps(make().to_dict()))) == make()

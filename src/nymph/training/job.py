@@ -139,6 +139,8 @@ class Launch:
             raise NymphError(f"launch.stages must be 1 layer or more each, and without launch.shares: {self.stages!r}")
         if self.devices and self.ranks not in (0, len(self.devices)):
             raise NymphError(f"launch.devices names {len(self.devices)} devices, launch.ranks is {self.ranks}")
+        if len({device.partition(":")[0] for device in self.devices}) > 1:
+            raise NymphError(f"launch.devices must be all of one kind, got {list(self.devices)}; use cuda or cpu alone")
         if self.shares and self.fewest_nodes not in (0, self.nodes):
             raise NymphError("launch.shares names every rank, so launch.fewest_nodes cannot be less than launch.nodes")
         if any(share < 1 for share in self.shares):

@@ -108,8 +108,8 @@ class Run:
         if self.state.step == 0:
             self._evaluate()
         while True:
-            if ending := self._ending():
-                return ending
+            if found := self._ending():
+                return found
             self._step()
             self._between()
 

@@ -68,7 +68,8 @@ class Updates:
             except torch.OutOfMemoryError as error:
                 largest = max(len(micro.batch["tokens"]) for micro in rows.micro)
                 if self._world.size > 1 or largest == 1:
-                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}") from None
+                    advice = "; raise gradient_accumulation" if largest > 1 else ""
+                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}{advice}") from None
                 self._learner.optimizer.zero_grad(set_to_none=True)
                 self._shrink(rows.start, largest)
         raise NymphError(f"out of memory {TRIES} times in a row; lower batch_rows or context_length")
