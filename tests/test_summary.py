@@ -73,3 +73,4 @@ def test_reports_and_places_to_look_are_named() -> None:
     assert "8 rows" in text
     assert "training: training loss 6 at the start, 2 at the end" in text
     assert "kedro dashboard" in text
+    assert text.rstrip().endswith("Done in 12 s.")

@@ -46,10 +46,12 @@ def print_summary(
 
 
 def _outcome(stages: dict[str, Stage], seconds: float) -> str:
-    """`in 59 s: 40 items made, 2 quarantined.`, or that nothing was to be done."""
+    """`in 59 s. 40 items made, 2 quarantined.`, or that nothing was to be done; training makes no items."""
     tallies = [tally for stage in stages.values() for tally in stage.tallies.values()]
+    if not tallies:
+        return f"in {seconds:.0f} s."
     made, failed = sum(tally.made for tally in tallies), len(_quarantined(stages))
-    if tallies and not made:
+    if not made:
         text = "No preparation work was repeated: everything was up to date"
     else:
         text = f"{made} items made"
