@@ -51,10 +51,7 @@ def _outcome(stages: dict[str, Stage], seconds: float) -> str:
     if not tallies:
         return f"in {seconds:.0f} s."
     made, failed = sum(tally.made for tally in tallies), len(_quarantined(stages))
-    if not made:
-        text = "No preparation work was repeated: everything was up to date"
-    else:
-        text = f"{made} items made"
+    text = f"{made} items made" if made else "No preparation work was repeated: everything was up to date"
     return f"in {seconds:.0f} s. {text}" + (f", {failed} quarantined." if failed else ".")
 
 
