@@ -3,16 +3,18 @@
 import base64
 from pathlib import Path
 
+import pytest
 import torch
 
 from nymph.files import read_json
 from nymph.flight.source import open_source
 from nymph.model.multimodal import MultimodalModel
 from nymph.sequences.schema import MEL_BINS
+from nymph.training import samples
 from nymph.training.events import EVENTS, read_events
 from nymph.training.loop import train
 from nymph.training.machine import FIGURES, LOOK_SECONDS, RankFigures
-from nymph.training.samples import FILES_KEPT, Sampler, find_specimens
+from nymph.training.samples import Sampler, find_specimens
 
 from .conftest import TINY, JobMaker, write_rows
 
@@ -52,12 +54,15 @@ def test_looking_changes_nothing_in_the_model(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_old_samples_make_room(tmp_path: Path) -> None:
+def test_old_samples_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "FILES_KEPT", 5)
     sampler, model = Sampler(tmp_path, open_source(write_rows(tmp_path / "rows", 2)), "fp32"), MultimodalModel(TINY)
-    for step in range(FILES_KEPT):
+    sampled = 0
+    for step in range(5):
         last = sampler.write(step, model)
+        sampled += len(last)
     files = sorted(file.name for file in (tmp_path / "samples").iterdir())
-    assert len(files) == FILES_KEPT
+    assert len(files) == 5 < sampled
     assert {Path(name).name for name in last} <= set(files)
 
 
