@@ -40,8 +40,12 @@ class EventLog:
     def write(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Append one event and return it, with `seq`, `time` (unix seconds) and `kind` first. Any thread may."""
         with self._lock:
-            event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **finite(fields)}
-            _write_all(self._descriptor, _ENCODER.encode(event).encode() + b"\n")
+            event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **fields}
+            try:
+                line = _ENCODER.encode(event)
+            except ValueError:  # rare, so that other events need not be searched for what JSON cannot say
+                line = _ENCODER.encode(event := finite(event))
+            _write_all(self._descriptor, line.encode() + b"\n")
             self._sequence += 1
         if kind in DURABLE:
             os.fsync(self._descriptor)
