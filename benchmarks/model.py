@@ -145,9 +145,9 @@ def training_speed(rounds: int) -> float:
         Contender("gpt2", gpt2(config, 12), reference_loss, rounds),
     ]
     tokens = torch.randint(config.vocabulary_size, (1, config.context_length + 1))
-    for _ in range(rounds + 1):
+    for length in (128, *[config.context_length] * rounds):
         for side in sides:
-            side.step(tokens[:, :-1] if side.name == "nymph" else tokens)
+            side.step(tokens[:, : length + (side.name == "gpt2")])
     rates = {side.name: config.context_length / statistics.median(side.seconds[1:]) for side in sides}
     for side in sides:
         size = parameters(side.model, tokens[:, :65], side.loss)
@@ -216,18 +216,23 @@ def memory(name: str, lengths: list[int]) -> None:
         command = [sys.executable, __file__, "--step", str(length), "--preset", name]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | _GIVEN_BACK)
         measured, model = float(done.stdout), estimate(preset(name), length).training_bytes / 2**20
-        print(f"memory    {name} at {length:7,} positions  {measured:8.0f} MiB, {model:8.0f} by the memory model")
+        print(
+            f"memory    {name} at {length:7,} positions {measured:8.0f} MiB, {model:8.0f} by the memory model",
+            flush=True,
+        )
 
 
 def measure_step(name: str, length: int) -> None:
-    """Print MiB by which this process grows over a training step, AdamW's states and all, after a short one."""
+    """Print MiB by which this process grows over a training step with AdamW's states and earlier gradients there."""
     torch.nn.functional.linear(torch.ones(64, 64, requires_grad=True), torch.ones(64, 64)).sum().backward()
     before = _peak_mib()
     model = MultimodalModel(preset(name))
     model.checkpoint_blocks()
     side = Contender("nymph", model, nymph_loss, 1)
-    for positions in (128, length):
-        side.step(torch.randint(4096, (1, positions)))
+    short, long = (torch.randint(4096, (1, positions)) for positions in (128, length))
+    side.step(short)
+    side.loss(model, short).backward()
+    side.step(long)
     print(_peak_mib() - before)
 
 
