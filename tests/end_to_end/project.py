@@ -10,9 +10,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nymph.hooks.offline import QUIET
+
 REPOSITORY = Path(__file__).parents[2]
 KEDRO = str(Path(sys.executable).with_name("kedro"))
 FEW_STEPS = "training.steps=6,training.checkpoint_every=3,training.evaluation_every=3,training.batch_rows=2"
+LAPTOP = {"NYMPH_WHISPER_MODEL": "offline-tiny-en", "NYMPH_DEVICE": "cpu", "NYMPH_COMPUTE_TYPE": "int8"}
+"""What stands in for the data box's models and GPU."""
 QUICK = f"{FEW_STEPS},evaluation.sample_tokens=4,evaluation.samples=1"
 
 AUDIT = """\
@@ -59,8 +63,8 @@ class Project:
         return cls(root)
 
     def environment(self, **extra: str) -> dict[str, str]:
-        """This process's environment with one thread, no colours, and an eye on connections."""
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(("NYMPH_", "KEDRO_"))}
+        """This process's environment with one thread, no colours, and an eye on connections; quiet by its own doing."""
+        mine = {name: value for name, value in os.environ.items() if name not in {"HF_HUB_OFFLINE", *QUIET}}
         return mine | {
             "OMP_NUM_THREADS": "1",
             "NO_COLOR": "1",
@@ -97,7 +101,7 @@ class Project:
         )
 
 
-def wait_for(path: Path, pattern: str, seconds: float = 120) -> Path:
+def wait_for(path: Path, pattern: str, seconds: float = 300) -> Path:
     """The first file under `path` that matches, as soon as there is one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -107,7 +111,7 @@ def wait_for(path: Path, pattern: str, seconds: float = 120) -> Path:
     raise AssertionError(f"no {pattern} under {path} within {seconds} s")
 
 
-def wait_for_another(runs: Path, before: set[Path], seconds: float = 120) -> Path:
+def wait_for_another(runs: Path, before: set[Path], seconds: float = 300) -> Path:
     """The run directory that was not there before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -120,4 +124,4 @@ def wait_for_another(runs: Path, before: set[Path], seconds: float = 120) -> Pat
 def kill_group(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> None:
     """Signal a process started by `Project.start` and everything it started, and wait for its end."""
     os.killpg(process.pid, number)
-    process.wait(30)
+    process.wait(120)

@@ -27,7 +27,7 @@ def test_the_first_run_ends_with_a_table_losses_and_where_to_look(base: tuple[Pr
     assert done.code == 0, done.output
     table = [line.split("│")[1] for line in done.lines if line.count("│") == 8]
     assert tuple(cell.strip() for cell in table if not cell.startswith("   ")) == STAGES  # outputs are indented
-    for words in ("training loss", "validation loss", "test loss", "kedro dashboard", "kedro viz run", "mlflow ui"):
+    for words in ("training loss", "validation loss", "test loss", "kedro dashboard", "kedro viz run", "kedro mlflow"):
         assert words in done.output
 
 
@@ -47,11 +47,11 @@ def test_no_step_opened_a_connection(base: tuple[Project, Done]) -> None:
     assert not attempts.exists(), attempts.read_text()
 
 
-def test_the_notebook_runs_on_what_the_run_made(base: tuple[Project, Done], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_on_what_the_run_made(base: tuple[Project, Done]) -> None:
     project, _ = base
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(REPOSITORY / "docs/notebooks/explore.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(project.root)}}).execute()
+    resources = {"metadata": {"path": str(project.root)}}
+    NotebookClient(notebook, timeout=600, startup_timeout=300, resources=resources).execute()
     shown = [out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", [])]
     assert sum("image/png" in data for data in shown) == 2
     assert any("<audio" in data.get("text/html", "") for data in shown)
@@ -74,7 +74,7 @@ def test_bad_files_are_quarantined_and_named_and_the_rest_is_used(base: tuple[Pr
     (raw / "empty.wav").touch()
     (raw / "notes.wav").write_text("this is text\n")
     (raw / "lines.jsonl").write_text('{"text": "A good line about nothing."}\n{"text": \n')
-    done = project.kedro("run", "--pipelines", ",".join(STAGES[:6]))
+    done = project.kedro("run", "--pipelines", ",".join(STAGES[:4]))
     for path in ("empty.wav", "notes.wav", "lines.jsonl"):
         (raw / path).unlink()
     assert done.code == 0, done.output
@@ -86,22 +86,27 @@ def test_bad_files_are_quarantined_and_named_and_the_rest_is_used(base: tuple[Pr
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("run", "--params", "training.stepz=5"), "no option 'training.stepz'; did you mean 'steps'?"),
-        (("run", "--params", "training.optimiser.learning_rat=5"), "did you mean 'learning_rate'?"),
-        (("run", "--env", "ryzn"), "no environment 'ryzn'"),
-        (("run", "--pipelines", "trainin"), "trainin"),
-        (("run", "--env", "threadripper"), "127.0.0.1:1"),
-        (("serve", "--port", "70000"), "port"),
+        (
+            ("run", "--params", "training.stepz=5,training.optimiser.learning_rat=5"),
+            ("no option 'training.stepz'; did you mean 'steps'?", "did you mean 'learning_rate'?"),
+        ),
+        (("run", "--env", "ryzn"), ("no environment 'ryzn'",)),
+        (("run", "--pipelines", "trainin"), ("trainin",)),
+        (("run", "--env", "threadripper"), ("127.0.0.1:1",)),
+        (("serve", "--port", "70000"), ("port",)),
     ],
-    ids=["parameter", "nested", "environment", "pipeline", "flight", "port"],
+    ids=["parameters", "environment", "pipeline", "flight", "port"],
 )
-def test_a_wrong_word_is_one_clear_line(base: tuple[Project, Done], arguments: tuple[str, ...], expected: str) -> None:
+def test_a_wrong_word_is_one_clear_line(
+    base: tuple[Project, Done], arguments: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
     project, _ = base
+    (project.root / "conf/threadripper/globals.yml").write_text("connection: {patience: 1}\n")  # for a missing server
     done = project.kedro(*arguments, NYMPH_FLIGHT="grpc://127.0.0.1:1")
     assert done.code != 0
     errors = [line for line in done.lines if line.startswith(("error:", "Error:"))]
     assert len(errors) == 1, done.output
-    assert expected in errors[0]
+    assert all(words in errors[0] for words in expected), errors[0]
     assert "Traceback" not in done.output
 
 
@@ -116,7 +121,7 @@ def test_killed_training_continues_from_the_last_checkpoint(base: tuple[Project,
         wait_for(project.root / "data/06_models/checkpoints" / name, "step-00000003/manifest.json")
     finally:
         kill_group(process, signal.SIGKILL)
-    again = project.kedro(*command[:-1], f"{FEW_STEPS},training.steps=400,training.max_seconds=20,training.seed=7")
+    again = project.kedro(*command[:-1], f"{FEW_STEPS},training.steps=400,training.max_seconds=4,training.seed=7")
     assert again.code == 0, again.output
     assert "continued from step-" in again.output
     steps = [event["step"] for event in read_events(runs / name / "events.jsonl") if event["kind"] == "resume"]

@@ -49,7 +49,7 @@ def outcome(value: dict[str, Any]) -> list[dict[str, Any]] | str:
         return str(error)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(RECORDS)
 def test_any_record_gives_rows_or_a_reason(value: dict[str, Any]) -> None:
     assert outcome(value)
