@@ -33,9 +33,7 @@ class Shard:
 def find_shards(location: Path) -> list[Path]:
     """The Parquet files directly in a folder, sorted by name, or the one file; hidden ones and links are left out."""
     try:
-        with os.scandir(
-            location
-        ) as entries:  # tells kinds without asking again: a listing of many tables is mostly this
+        with os.scandir(location) as entries:  # tells what each is: listing many tables is mostly asking that
             names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     except NotADirectoryError:
         return [location]
