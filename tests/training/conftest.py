@@ -12,6 +12,7 @@ import pytest
 
 from nymph.model.config import AttentionConfig, ModelConfig, WindowConfig
 from nymph.sequences.schema import PATCH, PROSODY, SPEAKER, VOCABULARY_KEY, row_schema
+from nymph.training import samples
 from nymph.training.job import Job
 
 T = 16
@@ -65,6 +66,12 @@ def write_rows(folder: Path, rows: int, seed: int = 0) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table(rows, seed), folder / "00000.parquet", write_page_checksum=True)
     return os.fspath(folder)
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model makes of documents is short: few tests look at it, and it took most of a tiny run's time."""
+    monkeypatch.setattr(samples, "TOKENS", 4)
 
 
 JobMaker = Callable[..., Job]

@@ -32,6 +32,11 @@ from .conftest import JobMaker
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.fixture(autouse=True)
+def short_samples() -> None:
+    """Ranks are other processes, whose samples are whole: so are those of the process that is held against them."""
+
+
 def plain(make_job: JobMaker, name: str, **options: Any) -> Job:
     """A job without random masks: those depend on how rows are dealt to ranks."""
     job = make_job(name, **options)
