@@ -19,6 +19,9 @@ AHEAD = 2
 """Items under way, or next, for each job."""
 CONNECT_SECONDS = 30.0
 """How long a scheduler may take to answer; a busy machine needs several."""
+RESTART = "1 hour"
+"""How long a killed Dask worker may take to come back; by default Dask gives it up after 15 s, which a busy machine
+exceeds, and work then waits for ever for a worker that nobody starts."""
 Run = Callable[[Iterable[Any]], Iterator[tuple[int, Any]]]
 """From joblib's `delayed` calls to what they give, in the order in which they are ready."""
 Deaths = tuple[type[BaseException], ...]
@@ -108,6 +111,7 @@ def _dask_client(address: str | None, n_jobs: int) -> Any:
     if address is None:
         local = "127.0.0.1"
         quiet: dict[str, Any] = {"silence_logs": logging.CRITICAL, "dashboard_address": f"{local}:0"}
+        dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART})  # read whenever a worker dies
         with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
             cluster = LocalCluster(n_workers=n_jobs, threads_per_worker=1, host=local, **quiet)
         return Client(cluster, set_as_default=False)
