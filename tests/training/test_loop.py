@@ -95,13 +95,13 @@ def test_interrupted_anywhere_and_resumed_equals_undisturbed_bit_for_bit(make_jo
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_ends_with_a_checkpoint_and_the_reason(make_job: JobMaker, number: Any, status: Any) -> None:
-    job = make_job(checkpoint_every=0)
+    job, mine = make_job(checkpoint_every=0), signal.getsignal(signal.SIGINT)
     with pytest.raises(status) as caught:
         train(job, StopAt(2, number))
     assert status is KeyboardInterrupt or caught.value.code == 143
     assert [path.name for path in checkpoint.list_checkpoints(Path(job.checkpoint_directory))] == ["step-00000002"]
     assert [event["status"] for event in events(job, "end")] == ["killed"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is mine
 
 
 def test_sigusr1_saves_and_goes_on(make_job: JobMaker) -> None:
