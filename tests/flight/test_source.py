@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.flight as fl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nymph.errors import NymphError
 from nymph.flight.server import FlightServer
 from nymph.flight.source import RowSource, open_source
+from nymph.flight.stream import Patience
 from nymph.flight.tickets import Ticket
 from tests.ports import held_port
 
@@ -131,6 +133,16 @@ def test_an_unread_stream_ends_with_its_source(pair: tuple[RowSource, RowSource]
     next(stream)
     pair[1].close()
     assert len(list(stream)) <= 51
+
+
+def test_waiting_for_a_server_is_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nymph.flight.stream._UNTOLD_SECONDS", 0)
+    patience = Patience(60)
+    for _ in range(3):
+        patience.pause("grpc://box:1", fl.FlightUnavailableError("down"))
+    assert [record.message for record in caplog.records] == [
+        "grpc://box:1 does not answer (down): trying again for 60 s"
+    ]
 
 
 def test_a_server_that_is_down_is_named_after_the_patience() -> None:

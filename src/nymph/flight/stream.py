@@ -6,6 +6,7 @@ of stream is the end only when every row has come.
 """
 
 import contextlib
+import logging
 import queue
 import random
 import threading
@@ -22,7 +23,10 @@ from nymph.flight.failures import WIRE_ERRORS, advice, describe, passing, prepar
 from nymph.flight.pieces import project
 from nymph.flight.tickets import Ticket
 
+log = logging.getLogger(__name__)
+
 _TICK = 0.1
+_UNTOLD_SECONDS = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -44,7 +48,7 @@ class Patience:
         self.progress()
 
     def progress(self) -> None:
-        self._since, self._pause = time.monotonic(), _FIRST_PAUSE
+        self._since, self._pause, self._told = time.monotonic(), _FIRST_PAUSE, False
 
     def pause(self, server: str, error: Exception) -> float:
         """Seconds to wait before the next try; NymphError where waiting is over."""
@@ -52,10 +56,14 @@ class Patience:
             raise describe(server, error) from None
         if preparing(error):
             self._since = time.monotonic()
-        if time.monotonic() - self._since >= self._seconds:
+        waited = time.monotonic() - self._since
+        if waited >= self._seconds:
             raise NymphError(
                 f"{server}: no answer for {self._seconds:g} s ({reason(error)}); {advice(error)}"
             ) from None
+        if waited >= _UNTOLD_SECONDS and not self._told:
+            self._told = True
+            log.warning("%s does not answer (%s): trying again for %g s", server, reason(error), self._seconds)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return random.uniform(self._pause / 2, self._pause)
 

@@ -6,6 +6,7 @@ it. A failed write is reported and leaves older checkpoints as they are.
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class Saver:
         asynchronous: bool = True,
     ) -> None:
         self._directory, self._keep_last, self._report = directory, keep_last, report
-        self._tensors, self._asynchronous = tensors, asynchronous
+        self._tensors = tensors
         self._staged: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
         self._thread: threading.Thread | None = None
         if asynchronous:
@@ -85,9 +86,10 @@ class Saver:
             self._thread = None
 
     def _write_gently(self, snapshot: Snapshot, begin: float, best: bool) -> None:
-        # Linux: of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
+        # There, of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
         # the write until the next save has to wait for it, and an ordinary user cannot raise it again.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         self._write(snapshot, begin, best)
 
     def _write(self, snapshot: Snapshot, begin: float, best: bool) -> None:
