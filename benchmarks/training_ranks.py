@@ -99,8 +99,8 @@ def uneven(folder: Path, rows: str, steps: int) -> dict[str, float]:
             job = make_job(folder, rows, f"alone-{rank}", steps)
             launching.launch(job, Silence())
             alone.append(_tokens_per_second(job))
-    speeds = [RankSpeed("cpu", speed / MODEL.context_length, 0, 1, 1 << 30, {"fp32": 1.0}, 1.0) for speed in alone]
-    job = plan_step(speeds, 16).apply(make_job(folder, rows, "together", steps, batch_rows=16))
+    speeds = [RankSpeed("cpu", speed / MODEL.context_length, 0, 0, 1, 1 << 30, {"fp32": 1.0}, 1.0) for speed in alone]
+    job = plan_step(speeds, 16, MODEL).apply(make_job(folder, rows, "together", steps, batch_rows=16))
     with patch.object(launching, "_rank", slow_rank):
         train(replace(job, prediction=None), Silence())
     return {"uneven_efficiency": _tokens_per_second(job) / sum(alone)}
