@@ -1,4 +1,8 @@
-"""For all tests: one thread a process, nobody asked for models, the same examples everywhere, long files first."""
+"""For all tests: one thread a process, nobody asked for models, the same examples everywhere, long files first.
+
+What starts processes and kills them depends on the machine as well: such a test is tried a second time, and one that
+needed it is listed as RERUN at the end.
+"""
 
 import os
 from collections import defaultdict
@@ -28,5 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cost: defaultdict[Path, float] = defaultdict(float)
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
+        if not marks.isdisjoint(SECONDS):
+            item.add_marker(pytest.mark.flaky(reruns=1))
         cost[item.path] += max((seconds for mark, seconds in SECONDS.items() if mark in marks), default=0.1)
     items.sort(key=lambda item: -cost[item.path])
