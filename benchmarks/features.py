@@ -2,8 +2,8 @@
 
     python benchmarks/features.py [--rounds 3] [--seconds 60]
 
-Sound: every audio file below the folder NYMPH_BENCH_DATA, or the 30 s conversation that pyannote.audio ships, up to
-`--seconds` in all. Rounds alternate between the two sides in one process; CPU seconds, medians. Both sides get decoded
+Sound: the larger audio files below the folder NYMPH_BENCH_DATA, or the 30 s conversation that pyannote.audio ships,
+up to `--seconds` in all. Rounds alternate between the two sides in one process; CPU seconds, medians. Both sides get decoded
 samples; ours also builds the Arrow table. The last line is one JSON object.
 """
 
@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import librosa
 import numpy as np
+from inputs import data_folder
 from rich.console import Console
 from rich.table import Table
 
@@ -150,10 +151,9 @@ def sounds(seconds: float) -> Iterator[np.ndarray]:
 
 
 def files() -> list[Path]:
-    folder = os.environ.get("NYMPH_BENCH_DATA")
-    if folder:
+    if folder := data_folder():
         suffixes = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph"}
-        return sorted(path for path in Path(folder).rglob("*") if path.suffix in suffixes and path.stat().st_size > 1e5)
+        return sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.stat().st_size > 1e5)
     spec = importlib.util.find_spec("pyannote.audio")
     assert spec is not None
     assert spec.origin is not None

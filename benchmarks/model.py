@@ -1,6 +1,6 @@
 """The model against transformers' GPT-2 and Llama of equal size: learning, training speed, decoding. One process, CPU.
 
-    OMP_NUM_THREADS=1 python benchmarks/model.py --text tinyshakespeare.txt
+    python benchmarks/model.py                    # tinyshakespeare from NYMPH_BENCH_DATA, else Python's docstrings
     python benchmarks/model.py --device cuda      # MFU, tokens per second at 256k; needs torch alone
 
 GPT-2 stands for nanoGPT's model (the same architecture and initialisation; transformers' has biases, SDPA attention):
@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from accelerator import measure
+from inputs import text_of
 from torch import Tensor, nn
 
 from nymph.model.cache import Cache
@@ -36,6 +37,8 @@ from nymph.model.presets import preset
 from nymph.model.sampling import SamplingConfig
 
 TEXT_ONLY = ObjectiveConfig(next_audio=0, masked_modality=0, sentiment=0, speaker=0)
+_CHARACTERS = 1_200_000
+"""Of a text to learn; all of tinyshakespeare."""
 _GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 """For glibc: tensors of 1 MiB and more go back to the system; otherwise holes in the heap count as memory held."""
 Loss = Callable[[nn.Module, Tensor], Tensor]
@@ -113,11 +116,11 @@ def random_batches(data: Tensor, count: int, seed: int) -> Iterator[Tensor]:
         yield torch.stack([data[start : start + 65] for start in starts])
 
 
-def learning(text: Path, steps: int) -> dict[str, float]:
+def learning(characters: str, steps: int) -> dict[str, float]:
     """Validation loss of both after the same batches, over the same 400 validation batches."""
-    characters = text.read_text()
     vocabulary = sorted(set(characters))
-    data = torch.tensor([vocabulary.index(c) for c in characters])
+    numbers = {character: number for number, character in enumerate(vocabulary)}
+    data = torch.tensor([numbers[character] for character in characters])
     train, validation = data[: int(0.9 * len(data))], data[int(0.9 * len(data)) :]
     config = preset("tiny", vocabulary_size=len(vocabulary), context_length=64, window=WindowConfig(local=0))
     torch.manual_seed(1337)
@@ -243,7 +246,9 @@ def _peak_mib() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--text", type=Path, help="a text to learn; tinyshakespeare for nanoGPT's published figures")
+    parser.add_argument(
+        "--text", type=Path, help="a text to learn [default: tinyshakespeare of NYMPH_BENCH_DATA, else docstrings]"
+    )
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["learning", "training", "decoding", "memory"])
@@ -268,8 +273,8 @@ def main() -> None:
         figures["cache_bytes_vs_formula"] = cache_ratio()
     if options.only in (None, "training"):
         figures["tokens_per_s_vs_nanogpt"] = training_speed(options.rounds)
-    if options.only in (None, "learning") and options.text:
-        found = learning(options.text, options.steps)
+    if options.only in (None, "learning"):
+        found = learning(text_of(options.text)[:_CHARACTERS], options.steps)
         figures |= {"nanogpt_loss": found["gpt2_loss"], "nymph_loss": found["nymph_loss"]}
         print(f"learning  {found['nymph_seconds'] / found['gpt2_seconds']:.3f} of GPT-2's time")
     print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))

@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from inputs import data_folder
 from preparation_memory import SAMPLE
 from preparation_memory import figures as memory_figures
 
@@ -133,8 +133,8 @@ def word_errors() -> dict[str, float]:
 
 def references() -> list[Reference]:
     """The conversation, and what NYMPH_BENCH_DATA holds."""
-    data = os.environ.get("NYMPH_BENCH_DATA")
-    return find_references(SAMPLE.parent) + (find_references(Path(data)) if data else [])
+    folder = data_folder()
+    return find_references(SAMPLE.parent) + (find_references(folder) if folder else [])
 
 
 def show(costs: dict[int, Costs], errors: dict[str, float]) -> None:

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/tokenizer.py [--text FILE] [--vocabulary 16384] [--rounds 5]
 
-Without a file the text is the docstrings of Python's own standard library, a paragraph a string. Rounds are
+A paragraph is a string. Without a file the text is that of NYMPH_BENCH_DATA, or Python's own docstrings. Rounds are
 interleaved and figures are medians of CPU seconds, so that a busy machine slows both sides alike. The last line is
 JSON; above 1, Nymph is the faster.
 """
@@ -13,41 +13,24 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import argparse
-import ast
 import json
 import statistics
-import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from inputs import text_of
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from nymph.text.tokenizer import TokenizerOptions, train_tokenizer
 from nymph.text.training import PATTERN
 
 
-def standard_library_texts() -> list[str]:
-    """Paragraphs of all docstrings of the standard library, in the order of its files."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    texts: list[str] = []
-    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
-        if "site-packages" in path.parts or "test" in path.parts:
-            continue
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, documented))
-        texts += [paragraph for text in found if text for paragraph in text.split("\n\n")]
-    return texts
-
-
 def read_texts(path: Path | None) -> list[str]:
-    """Paragraphs of a file, or of the standard library."""
-    return standard_library_texts() if path is None else path.read_text("utf-8").split("\n\n")
+    """Paragraphs of a file, or of what `inputs` finds."""
+    return text_of(path).split("\n\n")
 
 
 def train_peer(texts: list[str], vocabulary: int) -> Tokenizer:
