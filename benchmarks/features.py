@@ -3,8 +3,8 @@
     python benchmarks/features.py [--rounds 3] [--seconds 60]
 
 Sound: the larger audio files below the folder NYMPH_BENCH_DATA, or the 30 s conversation that pyannote.audio ships,
-up to `--seconds` in all. Rounds alternate between the two sides in one process; CPU seconds, medians. Both sides get decoded
-samples; ours also builds the Arrow table. The last line is one JSON object.
+up to `--seconds` in all. Rounds alternate between the two sides in one process; CPU seconds, medians. Both sides get
+decoded samples; ours also builds the Arrow table. The last line is one JSON object.
 """
 
 import argparse
