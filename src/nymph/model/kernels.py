@@ -73,7 +73,7 @@ def decide(
 def choose(device: str, capability: tuple[int, int] | None, dtype: torch.dtype, width: int) -> tuple[Kernel, str]:
     """The kernel for a device of a CUDA capability, and the reason in words."""
     if device == "cpu":
-        return "banded", "the CPU flash kernels have no window of their own"
+        return "banded", "a CPU does windows in blocks of matrix products, the rest by its flash kernel"
     if device != "cuda" or capability is None:
         return "dense", f"no windowed kernel for device {device!r}"
     architecture = f"sm{capability[0]}{capability[1]}"
