@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
 from training_parts import MODEL, WARM, data_wait, make_job, step_events
 
 from nymph.training import launch as launching
@@ -22,8 +23,10 @@ from nymph.training.plan import plan_step
 from nymph.training.probe import RankSpeed
 from nymph.training.step import Stepper
 
-HANDICAPS = (0.1, 0.3)
+HANDICAPS = (0.05, 0.15)
 """Seconds more a row that each of two unequal ranks takes."""
+ROWS = 16
+"""Of a step for each of them: so many that whole rows can be dealt in proportion to speed."""
 
 
 def ranks(folder: Path, rows: str, rounds: int, steps: int) -> dict[str, float]:
@@ -84,6 +87,7 @@ def slow_rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
     losses = Stepper._losses
 
     def slower(self: Stepper, batch: Any, seed: int) -> Any:
+        torch.set_num_threads(1)  # alone it would get all cores, of which it has one when the other rank is there
         time.sleep(seconds * len(batch["tokens"]))
         return losses(self, batch, seed)
 
@@ -96,11 +100,12 @@ def uneven(folder: Path, rows: str, steps: int) -> dict[str, float]:
     alone = []
     with patch.object(launching, "_rank", slow_rank):
         for rank in range(len(HANDICAPS)):
-            job = make_job(folder, rows, f"alone-{rank}", steps)
+            job = make_job(folder, rows, f"alone-{rank}", steps, batch_rows=ROWS)
             launching.launch(job, Silence())
             alone.append(_tokens_per_second(job))
     speeds = [RankSpeed("cpu", speed / MODEL.context_length, 0, 0, 1, 1 << 30, {"fp32": 1.0}, 1.0) for speed in alone]
-    job = plan_step(speeds, 16, MODEL).apply(make_job(folder, rows, "together", steps, batch_rows=16))
+    shared = len(HANDICAPS) * ROWS
+    job = plan_step(speeds, shared, MODEL).apply(make_job(folder, rows, "together", steps, batch_rows=shared))
     with patch.object(launching, "_rank", slow_rank):
         train(replace(job, prediction=None), Silence())
     return {"uneven_efficiency": _tokens_per_second(job) / sum(alone)}

@@ -37,7 +37,8 @@ class BandedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         saved = (gradients[0], *ctx.saved_tensors)
-        found = tuple(torch.zeros_like(x) for x in saved[1:4])
+        empty = torch.empty_like if ctx.layout.is_whole else torch.zeros_like
+        found = tuple(empty(x) for x in saved[1:4])
         for segment in ctx.layout.segments:
             if _fits(segment, ctx.window):
                 _backward_causal(segment, saved, found, ctx.scale)

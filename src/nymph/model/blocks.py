@@ -43,16 +43,18 @@ def backward(
     window: int,
     scale: float,
 ) -> None:
-    """Add the gradients of q, k, v to `found`, given the output's `gradient` [R, S, V]."""
+    """Fill `found` with the gradients of q, k, v, given the output's `gradient` [R, S, V]."""
     scratch = _scratch(gradient, window)
     for do, q, k, v, dq, dk, dv in _together((gradient, *heads, *found), window):
         for own, seen in _blocks(q.shape[1], window):
+            dk[:, own].zero_()  # here rather than all at once before: they are used while in the cache
+            dv[:, own].zero_()
             weights = _weights(q[:, own], k[:, seen], window, scale, scratch)
             scores = _shaped(scratch.buffers[1], *weights.shape)
             torch.bmm(do[:, own], v[:, seen].mT, out=scores)
             dv[:, seen].baddbmm_(weights.mT, do[:, own])
             torch.ops.aten._softmax_backward_data.out(scores, weights, -1, weights.dtype, grad_input=scores)
-            dq[:, own].baddbmm_(scores, k[:, seen], alpha=scale)
+            dq[:, own].baddbmm_(scores, k[:, seen], beta=0, alpha=scale)
             dk[:, seen].baddbmm_(scores.mT, q[:, own], alpha=scale)
 
 
