@@ -201,7 +201,7 @@ class StepReader:
                 micro = tuple(self._prepare(piece, start, index) for index, piece in enumerate(pieces))
                 if not self._put(StepRows(start, stop, micro)):
                     return
-        except BaseException as error:
+        except BaseException as error:  # nothing is lost: `next` raises it in the thread that waits for rows
             self._put(error)
 
     def _prepare(self, rows: pa.RecordBatch, start: int, index: int) -> MicroBatch:
