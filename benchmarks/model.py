@@ -213,30 +213,38 @@ def cache_ratio(length: int = 600) -> float:
     return held / formula
 
 
-def memory(name: str, lengths: list[int]) -> None:
+def memory(options: argparse.Namespace) -> None:
     """Print the growth of a fresh process over checkpointed steps of a preset, and the memory model's figure."""
-    for length in lengths:
-        command = [sys.executable, __file__, "--step", str(length), "--preset", name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | _GIVEN_BACK)
-        measured, model = float(done.stdout), estimate(preset(name), length).training_bytes / 2**20
+    name = options.preset or "tiny"
+    same = [f"--threads={options.threads}", f"--precision={options.precision}", *["--offload"] * options.offload]
+    for length in options.lengths:
+        command = [sys.executable, __file__, "--step", str(length), "--preset", name, *same]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | _GIVEN_BACK)
+        measured, seconds = map(float, done.stdout.split())
+        model = estimate(preset(name), length, offload=options.offload).training_bytes / 2**20
         print(
-            f"memory    {name} at {length:7,} positions {measured:8.0f} MiB, {model:8.0f} by the memory model",
+            f"memory    {name} at {length:7,} positions {measured:8.0f} MiB, {model:8.0f} by the memory model, "
+            f"{seconds:8.0f} CPU s",
             flush=True,
         )
 
 
-def measure_step(name: str, length: int) -> None:
-    """Print MiB by which this process grows over a training step with AdamW's states and earlier gradients there."""
+def measure_step(options: argparse.Namespace) -> None:
+    """Print MiB by which this process grows over a training step with AdamW's states and earlier gradients there, and
+    the CPU seconds of the step."""
     torch.nn.functional.linear(torch.ones(64, 64, requires_grad=True), torch.ones(64, 64)).sum().backward()
     before = _peak_mib()
-    model = MultimodalModel(preset(name))
-    model.checkpoint_blocks()
-    side = Contender("nymph", model, nymph_loss, 1)
-    short, long = (torch.randint(4096, (1, positions)) for positions in (128, length))
+    model = MultimodalModel(preset(options.preset))
+    model.checkpoint_blocks(offload=options.offload)
+    loss = nymph_loss
+    if options.precision == "bf16":
+        loss = torch.autocast("cpu", dtype=torch.bfloat16)(nymph_loss)
+    side = Contender("nymph", model, loss, 1)
+    short, long = (torch.randint(4096, (1, positions)) for positions in (128, options.step))
     side.step(short)
     side.loss(model, short).backward()
     side.step(long)
-    print(_peak_mib() - before)
+    print(_peak_mib() - before, side.seconds[-1])
 
 
 def _peak_mib() -> float:
@@ -255,19 +263,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cuda measures the training step on the GPU instead")
     parser.add_argument("--preset", help="the model whose memory is measured (tiny), or its speed on a GPU (medium)")
     parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 16384, 32768], help="for memory: positions")
-    parser.add_argument("--step", type=int, help="only print the memory growth of a step at this length")
+    parser.add_argument("--step", type=int, help="only print memory growth and seconds of a step at this length")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="for memory")
+    parser.add_argument("--offload", action="store_true", help="for memory: layers' inputs wait in a file")
+    parser.add_argument("--threads", type=int, default=1, help="for memory")
     options = parser.parse_args()
     torch.manual_seed(0)
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     if options.step:
-        measure_step(options.preset, options.step)
+        measure_step(options)
         return
     if options.device != "cpu":
         print(json.dumps(measure(options.device, options.preset or "medium")))
         return
     figures: dict[str, float] = {}
     if options.only in (None, "memory"):
-        memory(options.preset or "tiny", options.lengths)
+        memory(options)
     if options.only in (None, "decoding"):
         figures["decode_vs_transformers"] = decoding(options.rounds)
         figures["cache_bytes_vs_formula"] = cache_ratio()

@@ -1,11 +1,16 @@
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nymph.errors import NymphError
+from nymph.model import offload as offload_module
 from nymph.model import transformer
+from nymph.model.config import WindowConfig
 from nymph.model.masking import MODALITIES, without
 from nymph.model.multimodal import MultimodalModel
 
@@ -91,6 +96,7 @@ def test_gradient_checkpointing_changes_nothing(
     offload: bool, make_model: Make, batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transformer, "PIECE", 16)
+    monkeypatch.setattr(offload_module, "_SMALLEST", 1)
     gradients = []
     for on in (False, True):
         model = make_model()
@@ -98,3 +104,24 @@ def test_gradient_checkpointing_changes_nothing(
         model(batch).square().sum().backward()
         gradients.append(model.token_embedding.weight.grad)
     torch.testing.assert_close(*gradients)
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the calls that reach torch's attention kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.called[func.name()] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_gradient_checkpointing_keeps_what_global_attention_found(make_model: Make, batch: dict[str, Tensor]) -> None:
+    model = make_model(window=WindowConfig(local=0))
+    model.checkpoint_blocks()
+    with Kernels() as kernels:
+        model(batch).sum().backward()
+    name = "aten::_scaled_dot_product_flash_attention_for_cpu"
+    assert kernels.called[name] == kernels.called[f"{name}_backward"] > 0

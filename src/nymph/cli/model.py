@@ -17,7 +17,7 @@ def presets(length: int | None) -> None:
 
     FLOPs of training a token; cache bytes in half precision, of global layers for each position and of the rings of
     windowed layers in all; memory of one device that trains rows of one sequence in float32 with AdamW and gradient
-    checkpointing, the layers' inputs kept on the device or offloaded to the host.
+    checkpointing, the layers' inputs kept on the device or offloaded to the host (a CPU's to disk).
     """
     from nymph.model.estimate import table
 

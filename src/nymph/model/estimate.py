@@ -82,16 +82,18 @@ def _attention_flops(config: ModelConfig, length: int, window: int | None) -> in
 def _activation_bytes(config: ModelConfig, length: int, checkpointing: bool, offload: bool) -> int:
     """float32 numbers alive at the worst moment of the backward pass.
 
-    With checkpointing: the inputs of both halves of every block, what surrounds the blocks, four buffers of a chunk of
-    logits, and the inside of one half, the feed-forward's piece by piece. Offloaded inputs are in host memory. Without
-    checkpointing: the inside of all.
+    With checkpointing: the inputs of both halves of every block, what attention found in global ones, what surrounds
+    the blocks, four buffers of a chunk of logits, and the inside of one half, the feed-forward's piece by piece.
+    Offloaded inputs are not on the device. Without checkpointing: the inside of all.
     """
     value = config.attention.value or config.head_width
     attention = 2 * config.attention.heads * (3 * config.head_width + value) + cache_width(config) + 2 * config.width
     feed = 2 * config.width + 5 * config.feed_forward_width
     if not checkpointing:
         return 4 * length * (config.layers * (attention // 2 + feed) + 3 * config.width)
-    kept = 4 * length * config.width * (8 if offload else 2 * config.layers + 8)
+    wide = sum(config.window_of(layer) is None for layer in range(config.layers))
+    found = wide * config.attention.heads * (value + 1)
+    kept = 4 * length * (config.width * (8 if offload else 2 * config.layers + 8) + found)
     logits = 16 * min(LOGITS, length * config.vocabulary_size)
     return kept + logits + 4 * max(length * attention, min(length, PIECE) * 2 * feed)
 

@@ -84,7 +84,7 @@ class MultimodalModel(nn.Module):
         return self.token_embedding.weight if self.config.tie_embeddings else self.token_head.weight
 
     def checkpoint_blocks(self, on: bool = True, offload: bool = False) -> None:
-        """Recompute each block in the backward pass; with `offload` its inputs wait in host memory."""
+        """Recompute each block in the backward pass; with `offload` what that needs waits in host memory or on disk."""
         self.transformer.checkpointing, self.transformer.offload = on, offload
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -3,27 +3,37 @@
 It knows nothing of modalities or vocabularies. Rotations and the layout of documents are worked out once and shared by
 all layers. Gradient checkpointing trades a second forward pass of each block for its activations: it keeps the inputs
 of both halves, and goes through the wide feed-forward piece by piece, so that at 262,144 positions its hidden features
-are never there at once. With `offload` what is kept waits in host memory.
+are never there at once. Of global layers it keeps what attention found, for at such lengths that is most of the work.
+With `offload` what is kept waits elsewhere (`nymph.model.offload`).
 """
 
 import math
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import save_on_cpu
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from nymph.model.attention import Place, build_attention
 from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.layers import RMSNorm, SwiGLU
+from nymph.model.offload import offloaded
 from nymph.model.packing import Layout, positions_of
 from nymph.model.ring import Ring
 from nymph.model.rope import Rotation, rotation
 
 PIECE = 8192
 """Positions that go through a feed-forward at once under gradient checkpointing."""
+_KEPT = [
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    torch.ops.aten._flash_attention_forward.default,
+    torch.ops.aten._efficient_attention_forward.default,
+]
+"""Kernels whose results a global layer keeps under gradient checkpointing: their time grows with the square of the
+positions, their results do not."""
+_keep_attention = partial(create_selective_checkpoint_contexts, _KEPT)
 
 
 class Block(nn.Module):
@@ -91,22 +101,18 @@ class CustomTransformer(nn.Module):
 
     def _run(self, x: Tensor, position: Tensor, place: Place) -> Tensor:
         places = {windowed: place._replace(rotation=self._rotation(position, windowed)) for windowed in (True, False)}
-        for layer, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            x = self._block(block, x, places[self.config.window_of(layer) is not None])
+        checkpointing = self.checkpointing and torch.is_grad_enabled()
+        with offloaded(x.device) if checkpointing and self.offload else nullcontext():
+            for layer, block in enumerate(self.blocks):
+                assert isinstance(block, Block)
+                windowed = self.config.window_of(layer) is not None
+                here = places[windowed]
+                x = _recomputed(block, x, here, windowed) if checkpointing else block(x, here)
         return self.norm(x)
 
     def _rotation(self, position: Tensor, windowed: bool) -> Rotation:
         attention = self.config.attention
         return rotation(position, attention.rope or self.config.head_width, self.config.rope, windowed)
-
-    def _block(self, block: Block, x: Tensor, place: Place) -> Tensor:
-        if not (self.checkpointing and torch.is_grad_enabled()):
-            return block(x, place)
-        with save_on_cpu(pin_memory=x.is_cuda) if self.offload else nullcontext():
-            x = checkpoint(block.look, x, place, use_reentrant=False)
-            pieces = x.split(PIECE, dim=1)
-            return torch.cat([checkpoint(block.feed, piece, use_reentrant=False) for piece in pieces], dim=1)
 
     def _initialise(self) -> None:
         deviation = self.config.initial_deviation
@@ -115,3 +121,11 @@ class CustomTransformer(nn.Module):
                 residual = name.endswith(("output.weight", "down.weight")) and "_down" not in name
                 scale = 1 / math.sqrt(2 * self.config.layers) if residual else 1.0
                 nn.init.normal_(parameter, std=deviation * scale)
+
+
+def _recomputed(block: Block, x: Tensor, place: Place, windowed: bool) -> Tensor:
+    if windowed or place.ring:  # what every rank of a ring found, one after the other, would be as long as the row
+        x = checkpoint(block.look, x, place, use_reentrant=False)
+    else:
+        x = checkpoint(block.look, x, place, use_reentrant=False, context_fn=_keep_attention)
+    return torch.cat([checkpoint(block.feed, piece, use_reentrant=False) for piece in x.split(PIECE, dim=1)], dim=1)

@@ -206,7 +206,8 @@ class Job:
     gradient_checkpointing: bool = False
     """Recompute each block in the backward pass: less memory, about a third more compute."""
     offload_activations: bool = False
-    """With gradient checkpointing, keep what is recomputed from in host memory: for the longest rows."""
+    """With gradient checkpointing, keep what is recomputed from in host memory, or of a CPU on disk (TMPDIR, else
+    /var/tmp): for the longest rows."""
     compile: bool = False
     """Compile the model's blocks; refused where the device cannot (Triton needs sm_70)."""
     resume: str = "latest"
