@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,10 @@ def test_a_second_signal_exits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (requests.end, left) == (signal.SIGTERM, [])
         signal.raise_signal(signal.SIGINT)
     assert left == [130]
+
+
+def test_a_rank_left_alone_waits_until_it_is_ended() -> None:
+    with Requests() as requests:
+        threading.Timer(0.1, signal.raise_signal, [signal.SIGTERM]).start()
+        requests.wait_for_end(seconds=200)
+        assert requests.end == signal.SIGTERM

@@ -192,8 +192,8 @@ def rank_killed_once(values: dict[str, Any], places: list[int]) -> dict[str, Any
 
 
 def rank_killed_always(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
-    """What the launcher starts, but in place 0 every life ends soon."""
-    kill_at(3) if places[int(os.environ["LOCAL_RANK"])] == 0 else None
+    """What the launcher starts, but in place 1 every life ends soon: the last one that the launcher looks at."""
+    kill_at(3) if places[int(os.environ["LOCAL_RANK"])] == 1 else None
     return run_rank(values, places)
 
 

@@ -36,6 +36,7 @@ def test_ranks_that_step_are_left_alone(group: Any) -> None:
             watch.beat(step)
         go_on(clock, watches, 5)
     assert said == []
+    assert watches[0].culprit() is None
 
 
 def test_a_silent_rank_is_named_within_a_minute_and_once(group: Any) -> None:
@@ -47,6 +48,7 @@ def test_a_silent_rank_is_named_within_a_minute_and_once(group: Any) -> None:
     (text,) = said
     assert "the others wait for rank 2 (silent for" in text
     assert "at step 7)" in text
+    assert [(watch.culprit() or (None,))[0] for watch in watches[:2]] == [2, 2]
 
 
 def test_a_rank_that_lives_but_lags_is_named(group: Any) -> None:

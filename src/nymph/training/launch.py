@@ -90,14 +90,10 @@ class _Lost(NamedTuple):
 
 
 def _lost(error: ChildFailedError) -> _Lost:
-    """A rank that was killed comes before those that died of its silence, and of those the first."""
-
-    def late(rank: int) -> tuple[bool, int]:
-        failure = error.failures[rank]
-        return failure.exitcode >= 0 or -failure.exitcode == signal.SIGTERM, failure.timestamp
-
-    rank = min(error.failures, key=late)
-    text = _message(error.failures[rank].message)
+    """The launcher reports one rank, the first it saw dead: that is the cause, for those left alone wait to be ended
+    (`nymph.training.loop`)."""
+    rank, failure = error.get_first_failure()
+    text = _message(failure.message)
     if other := _OTHER.match(text):
         rank, text = int(other[1]), text[other.end() :]
     return _Lost(rank, text.removeprefix(_REFUSED), text.startswith(_REFUSED))

@@ -25,9 +25,12 @@ from nymph.training.run import Run
 from nymph.training.several import open_rows
 from nymph.training.signals import Requests
 from nymph.training.state import TrainingState
-from nymph.training.world import World, join_world
+from nymph.training.world import World, join_world, left_alone
 
 LOCK = "trainer.lock"
+PATIENCE = 30.0
+"""Seconds in which the launcher ends a rank that was left alone. It takes whoever dies first for the cause, and leaves
+that one out at last: it must first see the rank dead that brought the others down."""
 
 
 def train(job: Job, progress: Progress | None = None) -> Report:
@@ -54,7 +57,12 @@ def train(job: Job, progress: Progress | None = None) -> Report:
                 stack.enter_context(locked(Path(directory)))
             remove_leftovers(job.checkpoint_directory)
         requests = stack.enter_context(Requests())
-        report = _train(job, world, requests, progress)
+        try:
+            report = _train(job, world, requests, progress)
+        except RuntimeError as error:
+            if world.size > 1 and left_alone(error):
+                requests.wait_for_end(PATIENCE)
+            raise
         requests.raise_end()
         return report
 

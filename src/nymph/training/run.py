@@ -29,7 +29,7 @@ from nymph.training.step import StepResult
 from nymph.training.updates import Update, Updates
 from nymph.training.utilisation import Utilisation
 from nymph.training.validation import Validation
-from nymph.training.world import SharedError, World
+from nymph.training.world import FAILED, SharedError, World, left_alone
 
 
 class Run:
@@ -82,6 +82,8 @@ class Run:
             raise all_ranks.error from None
         except BaseException as error:
             self._on_error(error, together=self.world.size == 1)
+            if self._stalls and left_alone(error) and (culprit := self._stalls.culprit()):
+                raise NymphError(f"{FAILED.format(culprit[0])}{culprit[1]}") from error
             raise
         self._learner.average()
         self._save()

@@ -7,6 +7,7 @@ once: the checkpoint before is whole. Outside the main thread signals stay as th
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -36,6 +37,12 @@ class Requests:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Return once somebody asks for an end, or after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.end is None and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def raise_end(self) -> None:
         """Leave the process the way the signal meant it: KeyboardInterrupt, or exit status 143."""

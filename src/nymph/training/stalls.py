@@ -75,6 +75,12 @@ class StallWatch:
             names = " and ".join(f"rank {rank} ({why})" for rank, why in culprits.items())
             self._tell(f"no step for {now - self._moved:.0f} s: the others wait for {names}")
 
+    def culprit(self) -> tuple[int, str] | None:
+        """The one rank that all others have long been waiting for, and how that shows; None where it is not one."""
+        now = time.monotonic()
+        culprits = self._culprits(now) if now - self._moved >= self._seconds else {}
+        return next(iter(culprits.items())) if len(culprits) == 1 else None
+
     def _exchange(self) -> None:
         self._pulse += 1
         self._store.set(_key(self._rank), json.dumps([self._pulse, self._step]))

@@ -25,6 +25,11 @@ FAILED = "rank {} failed: "
 """How a rank begins that ends because of another one."""
 
 
+def left_alone(error: BaseException) -> bool:
+    """Whether an exchange failed for the want of another rank: an error of that one, not of the one that raises it."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo has no class of its own
+
+
 class SharedError(Exception):
     """What all ranks raise at the same moment, between two exchanges: they can still save before they end.
 
