@@ -4,12 +4,14 @@ import math
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from nymph.errors import NymphError
 from nymph.flight.source import RowSource
 from nymph.training.devices import memory_bytes
+from nymph.training.emergency import saves_alone, stand_in
 from nymph.training.ending import Votes, ending, votes
 from nymph.training.forecast import Forecast, Outcome
 from nymph.training.health import Alert, MachineWatch, Monitor
@@ -233,14 +235,23 @@ class Run:
         """Save what is consistent, and say how it ended; `together` is whether all ranks are here."""
         if together:
             self._learner.average()
-        whole = together or self.job.launch.replicas  # shards and stages are gathered by all ranks or none
-        if whole and not self._learner.stepper.updating and self.state.step > 0:
-            self._save()
+        if not self._learner.stepper.updating and self.state.step > 0:
+            self._save_last(error, together)
         if failure := self._keeper.wait():
-            self.alert("checkpoint", failure)
+            self._tell("checkpoint", failure)
         if together:
             self.world.share(None)  # the launcher ends the others as soon as one is gone: not before the disk has it
         self._end("failed", f"{type(error).__name__}: {error}")
+
+    def _save_last(self, error: BaseException, together: bool) -> None:
+        if not together and not saves_alone(self.job, self.world, self.state.step, error):
+            return
+        try:
+            if not together and not self.world.main:
+                self._keeper = stand_in(self.job, self._learner, self._reporter)
+            self._save()
+        except Exception as second:  # a lost GPU cannot be copied from, and it is the first error that counts
+            self._tell("checkpoint", f"step {self.state.step} could not be saved: {second}")
 
     def _end(self, status: str, reason: str) -> None:
         if self.outcome:
@@ -248,15 +259,15 @@ class Run:
         self._reporter.end(status, self.state.step, reason)
 
     def _watch_ranks(self) -> StallWatch:
-        def tell(text: str) -> None:
-            if self.world.main:
-                self.alert("stall", text)
-            else:  # rank 0 may be the one that stands still
-                print(f"rank {self.world.rank}: {text}", file=sys.stderr, flush=True)
+        seconds, tell = self.job.health.stall_seconds, partial(self._tell, "stall")
+        return StallWatch(self.world.store, self.world.rank, self.world.size, seconds, tell).start()
 
-        return StallWatch(
-            self.world.store, self.world.rank, self.world.size, self.job.health.stall_seconds, tell
-        ).start()
+    def _tell(self, rule: str, message: str) -> None:
+        """An alert, also where rank 0 may not be there to give it."""
+        if self.world.main:
+            self.alert(rule, message)
+        else:
+            print(f"rank {self.world.rank}: {rule}: {message}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "Run":
         return self

@@ -64,9 +64,21 @@ class World:
         return (0, 1) if self.staged else (self.rank, self.size)
 
     @property
+    def beside_main(self) -> bool:
+        """Whether this rank is on rank 0's machine; the launcher numbers them."""
+        return os.environ.get("GROUP_RANK", "0") == "0"
+
+    @property
     def store(self) -> torch._C._distributed_c10d.Store:
         """Where the ranks have met; only with several of them."""
         return dist.distributed_c10d._get_default_store()
+
+    def claim(self, what: str) -> bool:
+        """Whether this rank is the first to ask for `what`; where the ranks no longer meet, rank 0 is."""
+        try:
+            return bool(self.store.compare_set(f"nymph/claim/{what}", "", str(self.rank)) == str(self.rank).encode())
+        except RuntimeError:
+            return self.main
 
     def end_together(self, failed: float, error: Exception | None) -> None:
         """Where any rank has `failed` (summed over ranks), raise on all of them: `error`, or that of one which has it.
