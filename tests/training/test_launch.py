@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nymph.errors import NymphError
 from nymph.files import read_json
@@ -289,3 +290,39 @@ def test_torchrun_trains_the_job_file_like_one_process(make_job: JobMaker, monke
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     train(alone)
     assert losses(job) == pytest.approx(losses(alone), rel=1e-5)
+
+
+@pytest.mark.faults
+def test_a_rank_out_of_memory_starts_all_again_with_smaller_micro_batches(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice: once the launcher may start them again, and once it has given up."""
+    options: dict[str, Any] = {"batch_rows": 8, "evaluation_every": 0, "checkpoint_every": 0}
+    reference = plain(make_job, "reference", **options)
+    job = plain(make_job, "tight", launch=Launch(ranks=2, restarts=1), **options)
+    monkeypatch.setattr(launch, "_rank", rank_with_little_memory)
+    report = train(job)
+    train(reference)
+    assert (report.status, report.steps) == ("finished", 6)
+    assert losses(job) == pytest.approx(losses(reference), rel=1e-5)  # no step was made twice
+    events = read_events(Path(job.run_directory) / EVENTS)
+    alerts = [event["message"].split(":")[0] for event in events if event.get("rule") == "out_of_memory"]
+    assert alerts == [f"{pieces} micro-batches a step, of {4 // pieces} rows at most" for pieces in (2, 4)]
+
+
+def rank_with_little_memory(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but rank 1 soon has room for one row only. Rank 0 dies as soon as it is left alone, as
+    over NCCL."""
+    compute, calls = objectives.compute, [0]
+
+    def limited(model: Any, batch: Any, *rest: Any) -> Any:
+        calls[0] += torch.is_grad_enabled()
+        if torch.is_grad_enabled() and len(batch["tokens"]) > 1 and calls[0] > 3:
+            raise torch.OutOfMemoryError("tried to allocate 1 EiB")
+        return compute(model, batch, *rest)
+
+    if os.environ["RANK"] == "1":
+        objectives.compute = limited  # type: ignore[attr-defined]
+    else:
+        Run._on_error = lambda *arguments, **options: os._exit(1)  # type: ignore[method-assign]
+    return run_rank(values, places)

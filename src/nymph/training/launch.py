@@ -25,6 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from nymph.errors import NymphError
 from nymph.training.console import Progress, Silence
 from nymph.training.events import EVENTS, EventReader
+from nymph.training.fitting import noted
 from nymph.training.job import Job
 from nymph.training.report import Report
 from nymph.training.world import FAILED
@@ -58,20 +59,33 @@ def launch(job: Job, progress: Progress) -> Report:
     places = list(range(rank_count(job)))
     with _followed(job, progress), _own_signals():
         while True:
+            pieces = noted(job, restarted=False)
             try:
                 results = elastic_launch(_config(job, len(places)), _rank)(job.to_dict(), places)
                 return Report.from_dict(results[min(results)])
             except ChildFailedError as error:
-                lost = _lost(error)
-                if job.launch.nodes > 1 or job.launch.stages or len(places) <= job.launch.fewest_ranks or lost.refused:
-                    raise NymphError(f"rank {lost.rank} failed: {lost.message}") from None
-                progress.message(f"rank {lost.rank} failed again: {lost.message}; going on without it")
-                job = without_rank(job, lost.rank)
-                del places[lost.rank]
+                job = _after(_lost(error), job, places, pieces, progress)
             except SignalException as error:
                 if error.sigval.name == "SIGINT":
                     raise KeyboardInterrupt from None
                 raise SystemExit(128 + error.sigval) from None
+
+
+def _after(lost: "_Lost", job: Job, places: list[int], pieces: int, progress: Progress) -> Job:
+    """What to go on with once the launcher has given up; a rank that is gone for good is taken from `places`.
+
+    Args:
+        pieces: The micro-batches a step that the group began with.
+    """
+    options, failed = job.launch, f"rank {lost.rank} failed: {lost.message}"
+    if options.nodes == 1 and noted(job, restarted=True) > pieces:  # for want of memory: the rank itself is well
+        progress.message(failed)
+        return replace(job, resume="latest")
+    if options.nodes > 1 or options.stages or len(places) <= options.fewest_ranks or lost.refused:
+        raise NymphError(failed) from None
+    progress.message(f"{failed}; going on without it")
+    del places[lost.rank]
+    return without_rank(job, lost.rank)
 
 
 def without_rank(job: Job, rank: int) -> Job:

@@ -110,8 +110,11 @@ class StagedStepper(Stepper):
         numbers = torch.arange(len(rows.micro), device=device)
         first = (numbers,) if self.objectives.first else ()
         last: dict[str, Any] = {"target": numbers} if self.objectives.last else {}
-        with autocast(self._precision, device):
-            self._schedule(rows).step(*first, **last, number=numbers)
+        try:
+            with autocast(self._precision, device):
+                self._schedule(rows).step(*first, **last, number=numbers)
+        except RuntimeError as error:  # the schedule wraps what a stage has met, which may be that memory ran out
+            raise (error.__cause__ or error) from None
         self._sum_tied()
         return torch.stack(turn.sums).sum(0) if turn.sums else torch.zeros(len(targets), device=device)
 

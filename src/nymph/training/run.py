@@ -105,6 +105,7 @@ class Run:
     def _begin(self) -> None:
         job, learner = self.job, self._learner
         self._reporter.start(job, self.world, self.state, learner.parameters, learner.precision, self.last_checkpoint)
+        self._updates.remember()
         if job.preflight == "always" or (job.preflight == "gpu" and self.world.device.type == "cuda"):
             self._updates.preflight(self.state.cursor)
 

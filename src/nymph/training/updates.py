@@ -12,6 +12,7 @@ import torch
 from nymph.errors import NymphError
 from nymph.flight.source import RowSource
 from nymph.training.data import StepReader, StepRows
+from nymph.training.fitting import NOTE, note, noted
 from nymph.training.job import Job
 from nymph.training.learner import Learner
 from nymph.training.preflight import fits, fits_together
@@ -44,7 +45,7 @@ class Updates:
         alert: Callable[[str, str], None],
     ) -> None:
         self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
-        self._pieces = job.gradient_accumulation
+        self._pieces = world.largest(noted(job, restarted=world.restarts > 0))
         self._fetched: tuple[StepRows, float] | None = None
         self.reader = self._open(cursor)
         """Of the rows to come; another one after a rewind."""
@@ -66,13 +67,28 @@ class Updates:
             try:
                 return Update(rows, waited, self._learner.stepper(rows, accept))
             except torch.OutOfMemoryError as error:
-                largest = max(len(micro.batch["tokens"]) for micro in rows.micro)
-                if self._world.size > 1 or largest == 1:
-                    advice = "; raise gradient_accumulation" if largest > 1 else ""
-                    raise NymphError(f"out of memory with micro-batches of {largest} rows: {error}{advice}") from None
-                self._learner.optimizer.zero_grad(set_to_none=True)
-                self._shrink(rows.start, largest)
+                self._make_room(rows, error)
         raise NymphError(f"out of memory {TRIES} times in a row; lower batch_rows or context_length")
+
+    def _make_room(self, rows: StepRows, error: torch.OutOfMemoryError) -> None:
+        """Go back to the beginning of `rows` with smaller micro-batches; with several ranks all begin anew for that."""
+        if self._learner.stepper.updating:
+            raise NymphError(f"out of memory in the update itself; shard the optimizer: {error}") from None
+        largest = max((len(micro.batch["tokens"]) for micro in rows.micro), default=1)
+        if largest == 1:
+            raise NymphError(f"out of memory with micro-batches of 1 rows: {error}") from None
+        note(self._job, self._more_pieces())
+        if self._world.size > 1:
+            text = f"out of memory with micro-batches of {largest} rows: {error}"
+            raise NymphError(f"{text}; smaller ones once all ranks have begun again") from None
+        self._learner.optimizer.zero_grad(set_to_none=True)
+        self._shrink(rows.start, largest)
+
+    def remember(self) -> None:
+        """Tell of micro-batches that an earlier start of the run has made smaller."""
+        if self._pieces > self._job.gradient_accumulation:
+            text = f"{self._pieces} micro-batches a step, of {self._most_rows_at_once()} rows at most: more did not fit"
+            self._alert("out_of_memory", f"{text}; remove {NOTE} in the run's directory to try again")
 
     def preflight(self, cursor: int) -> None:
         """Cut micro-batches until the largest batch that could come fits every rank.
@@ -114,16 +130,20 @@ class Updates:
         return max(1, -(-rows // self._pieces))
 
     def _shrink(self, cursor: int, largest: int) -> None:
-        """Go on from `cursor` with twice as many micro-batches, or what stages need: a divisor of the rows."""
+        """Go on from `cursor` with more micro-batches."""
         if self._world.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._pieces *= 2
-        if self._world.staged:
-            rows = self._job.batch_rows
-            self._pieces = next(pieces for pieces in range(min(self._pieces, rows), rows + 1) if rows % pieces == 0)
+        self._pieces = self._more_pieces()
         self.rewind(cursor)
         text = f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
         self._alert("out_of_memory", text)
+
+    def _more_pieces(self) -> int:
+        """Twice as many micro-batches, or what stages need: a divisor of the rows."""
+        rows, pieces = self._job.batch_rows, 2 * self._pieces
+        if not self._world.staged:
+            return pieces
+        return next(number for number in range(min(pieces, rows), rows + 1) if rows % number == 0)
 
     def _open(self, cursor: int) -> StepReader:
         pin = self._world.device.type == "cuda"
