@@ -14,12 +14,12 @@ from nymph.training.loop import train
 from .conftest import JobMaker
 
 
-def small_device(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    """A device on which more than `rows` rows at once do not fit."""
+def small_device(monkeypatch: pytest.MonkeyPatch, rows: int, whenever: bool = False) -> None:
+    """A device on which more than `rows` rows at once do not fit, with gradients or `whenever`."""
     compute = objectives.compute
 
     def limited(model: Any, batch: Any, *rest: Any) -> Any:
-        if torch.is_grad_enabled() and len(batch["tokens"]) > rows:
+        if (whenever or torch.is_grad_enabled()) and len(batch["tokens"]) > rows:
             raise torch.OutOfMemoryError("tried to allocate 1 EiB")
         return compute(model, batch, *rest)
 
@@ -103,6 +103,13 @@ def test_the_largest_batch_is_tried_before_the_first_step(make_job: JobMaker, mo
     assert kinds.index("alert") < kinds.index("step")
     (alert,) = events(tight, "alert")
     assert alert["message"] == "8 rows at once do not fit: 2 micro-batches a step from here on"
+
+
+def test_an_evaluation_takes_no_more_rows_at_once_than_fit(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_device(monkeypatch, rows=2, whenever=True)
+    job = make_job(batch_rows=8, steps=1, preflight="always")
+    assert train(job).status == "finished"
+    assert len(events(job, "evaluation")) == 2
 
 
 def test_a_preflight_that_fits_changes_nothing(make_job: JobMaker) -> None:

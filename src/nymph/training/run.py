@@ -218,7 +218,7 @@ class Run:
 
     def _evaluate(self) -> bool:
         """Log the validation loss; whether it is a new best."""
-        found = self._validation.evaluate()
+        found = self._validation.evaluate(self._updates.pieces)
         if found is None:
             return False
         better = self.state.evaluated(found.loss)

@@ -45,7 +45,8 @@ class Updates:
         alert: Callable[[str, str], None],
     ) -> None:
         self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
-        self._pieces = world.largest(noted(job, restarted=world.restarts > 0))
+        self.pieces = world.largest(noted(job, restarted=world.restarts > 0))
+        """Micro-batches a step."""
         self._fetched: tuple[StepRows, float] | None = None
         self.reader = self._open(cursor)
         """Of the rows to come; another one after a rewind."""
@@ -86,8 +87,8 @@ class Updates:
 
     def remember(self) -> None:
         """Tell of micro-batches that an earlier start of the run has made smaller."""
-        if self._pieces > self._job.gradient_accumulation:
-            text = f"{self._pieces} micro-batches a step, of {self._most_rows_at_once()} rows at most: more did not fit"
+        if self.pieces > self._job.gradient_accumulation:
+            text = f"{self.pieces} micro-batches a step, of {self._most_rows_at_once()} rows at most: more did not fit"
             self._alert("out_of_memory", f"{text}; remove {NOTE} in the run's directory to try again")
 
     def preflight(self, cursor: int) -> None:
@@ -117,7 +118,7 @@ class Updates:
         stepper, model, rows = self._learner.stepper, self._job.model, self._rows_at_once(self._world.rank)
         if self._job.launch.replicas:
             return fits(stepper, model, rows)
-        return fits_together(stepper, model, rows, self._most_rows_at_once(), self._pieces, self._world.device)
+        return fits_together(stepper, model, rows, self._most_rows_at_once(), self.pieces, self._world.device)
 
     def _most_rows_at_once(self) -> int:
         return max(self._rows_at_once(rank) for rank in range(self._world.size))
@@ -127,24 +128,24 @@ class Updates:
         _, readers = self._world.reader
         shares = self._job.launch.shares or (1,) * readers
         rows = -(-self._job.batch_rows * shares[rank % readers] // sum(shares))
-        return max(1, -(-rows // self._pieces))
+        return max(1, -(-rows // self.pieces))
 
     def _shrink(self, cursor: int, largest: int) -> None:
         """Go on from `cursor` with more micro-batches."""
         if self._world.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._pieces = self._more_pieces()
+        self.pieces = self._more_pieces()
         self.rewind(cursor)
-        text = f"{largest} rows at once do not fit: {self._pieces} micro-batches a step from here on"
+        text = f"{largest} rows at once do not fit: {self.pieces} micro-batches a step from here on"
         self._alert("out_of_memory", text)
 
     def _more_pieces(self) -> int:
         """Twice as many micro-batches, or what stages need: a divisor of the rows."""
-        rows, pieces = self._job.batch_rows, 2 * self._pieces
+        rows, pieces = self._job.batch_rows, 2 * self.pieces
         if not self._world.staged:
             return pieces
         return next(number for number in range(min(pieces, rows), rows + 1) if rows % number == 0)
 
     def _open(self, cursor: int) -> StepReader:
         pin = self._world.device.type == "cuda"
-        return StepReader(self._source, self._job, cursor, *self._world.reader, self._pieces, pin)
+        return StepReader(self._source, self._job, cursor, *self._world.reader, self.pieces, pin)

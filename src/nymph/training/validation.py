@@ -18,8 +18,9 @@ class Validation:
         self.seconds = 0.0
         """Of the last evaluation."""
 
-    def evaluate(self) -> Evaluation | None:
-        """The model's losses on these rows; None where there are none. Every rank must call it."""
+    def evaluate(self, pieces: int) -> Evaluation | None:
+        """The model's losses on these rows, as many at once as in one of `pieces` micro-batches of a step; None where
+        there are none. Every rank must call it."""
         if self.source is None:
             return None
         job, learner, begin = self._job, self._learner, time.perf_counter()
@@ -28,7 +29,7 @@ class Validation:
             self.source,
             job.objectives,
             self._world,
-            max(1, job.batch_rows // (self._world.reader[1] * job.gradient_accumulation)),
+            max(1, job.batch_rows // (self._world.reader[1] * pieces)),
             job.evaluation_rows,
             learner.precision,
             losses=learner.stepper.objectives,
