@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from nymph.files import read_json
 from nymph.pipelines.training.predictions import read_plan, write_plan
 from nymph.tensors import load_tensors
 from nymph.training import launch, objectives
-from nymph.training.checkpoint import list_checkpoints, read_checkpoint
+from nymph.training.checkpoint import list_checkpoints, read_checkpoint, step_of
 from nymph.training.console import Silence
+from nymph.training.control import CONTROL
 from nymph.training.data import StepReader
 from nymph.training.events import EVENTS, read_events
 from nymph.training.job import Job, Launch
@@ -172,6 +174,35 @@ def rank_without_rows(values: dict[str, Any], places: list[int]) -> dict[str, An
 
     if os.environ["RANK"] == "1":
         StepReader.next = perhaps  # type: ignore[method-assign]
+    return run_rank(values, places)
+
+
+def test_a_signal_to_the_launcher_asks_the_ranks_for_a_checkpoint(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = plain(make_job, "asked", steps=3, evaluation_every=0, checkpoint_every=0, launch=Launch(ranks=2))
+    monkeypatch.setattr(launch, "_rank", rank_that_waits_for_a_request)
+    train(job, SignalAtStart())
+    assert [step_of(path) for path in list_checkpoints(Path(job.checkpoint_directory))] == [1, 3]
+
+
+class SignalAtStart(Silence):
+    """Asks this process, which is the launcher, for a checkpoint."""
+
+    def start(self, step: int, total: int, text: str) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def rank_that_waits_for_a_request(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but after its first step each rank waits until somebody has asked for something."""
+    between, asked = Run._between, Path(values["run_directory"], CONTROL)
+
+    def wait(run: Run) -> None:
+        while not (asked.exists() and asked.read_text().endswith("\n")):
+            time.sleep(0.05)
+        between(run)
+
+    Run._between = wait  # type: ignore[method-assign]
     return run_rank(values, places)
 
 

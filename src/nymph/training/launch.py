@@ -24,6 +24,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from nymph.errors import NymphError
 from nymph.training.console import Progress, Silence
+from nymph.training.control import ask
 from nymph.training.events import EVENTS, EventReader
 from nymph.training.fitting import noted
 from nymph.training.job import Job
@@ -33,6 +34,7 @@ from nymph.training.world import FAILED
 _REFUSED = "NymphError: "
 _OTHER = re.compile(_REFUSED + FAILED.format(r"(\d+)"))
 """What a rank says that ended only because another one had to."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 PRELOADED = ["nymph.training.__main__", "torch._dynamo", "pandas"]
 """Modules imported once for all ranks and restarts: torch's optimizers import the second at their first use, and
 pyarrow the third where there is one, a second of work for every rank."""
@@ -57,7 +59,7 @@ def launch(job: Job, progress: Progress) -> Report:
     """
     multiprocessing.set_forkserver_preload(PRELOADED)
     places = list(range(rank_count(job)))
-    with _followed(job, progress), _own_signals():
+    with _followed(job, progress), _own_signals(job):
         while True:
             pieces = noted(job, restarted=False)
             try:
@@ -114,17 +116,19 @@ def _lost(error: ChildFailedError) -> _Lost:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Torch's launcher leaves its signal handlers behind; afterwards Ctrl-C is this process's own again."""
-    mine = {
-        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-    }
+def _own_signals(job: Job) -> Iterator[None]:
+    """SIGUSR1 asks the ranks for a checkpoint. Torch's launcher leaves its handlers of the other signals behind;
+    afterwards Ctrl-C is this process's own again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = {number: signal.getsignal(number) for number in _SIGNALS}
+    signal.signal(signal.SIGUSR1, lambda number, frame: ask(job.run_directory, "checkpoint"))
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in mine.items():
-                signal.signal(number, handler)
+        for number, handler in mine.items():
+            signal.signal(number, handler)
 
 
 def _rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
