@@ -18,6 +18,7 @@ from nymph.training.health import Alert, MachineWatch, Monitor
 from nymph.training.job import HealthRules, Job
 from nymph.training.loop import train
 from nymph.training.step import StepResult
+from nymph.training.world import World
 
 from .conftest import JobMaker
 
@@ -88,7 +89,7 @@ def test_falling_speed_and_waiting_for_rows_are_told_when_they_last() -> None:
 
 
 def test_a_disk_that_fills_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = MachineWatch(HealthRules(), tmp_path, torch.device("cpu"))
+    machine = MachineWatch(HealthRules(), tmp_path, World(torch.device("cpu")))
     free = 1 << 40
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free})())
     assert machine.look() == []
@@ -98,7 +99,7 @@ def test_a_disk_that_fills_is_told_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_hot_and_full_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = MachineWatch(HealthRules(disk_free=0), tmp_path, torch.device("cuda", 0))
+    machine = MachineWatch(HealthRules(disk_free=0), tmp_path, World(torch.device("cuda", 0)))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 100))
     monkeypatch.setattr(torch.cuda, "temperature", lambda device: 95)
     assert [alert.rule for alert in machine.look()] == ["device_memory", "device_hot"]

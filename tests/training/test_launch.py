@@ -21,7 +21,8 @@ from nymph.training.console import Silence
 from nymph.training.control import CONTROL
 from nymph.training.data import StepReader
 from nymph.training.events import EVENTS, read_events
-from nymph.training.job import Job, Launch
+from nymph.training.health import Alert, MachineWatch
+from nymph.training.job import HealthRules, Job, Launch
 from nymph.training.launch import _rank as run_rank
 from nymph.training.loop import train
 from nymph.training.plan import plan_step
@@ -273,7 +274,9 @@ def test_a_rank_that_is_gone_for_good_is_left_out(make_job: JobMaker, monkeypatc
 
 
 @pytest.mark.faults
-def test_nan_on_one_rank_is_left_out_by_all(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_on_one_rank_is_left_out_by_all_and_its_hot_device_is_told(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = plain(
         make_job,
         "poisoned",
@@ -282,9 +285,12 @@ def test_nan_on_one_rank_is_left_out_by_all(make_job: JobMaker, monkeypatch: pyt
         evaluation_every=0,
         validation_rows=None,
         launch=Launch(ranks=2),
+        health=HealthRules(state_every=1),
     )
     monkeypatch.setattr(launch, "_rank", rank_poisoned)
     report = train(job)
+    alerts = [event for event in read_events(Path(job.run_directory) / EVENTS) if event["kind"] == "alert"]
+    assert [alert["message"] for alert in alerts if alert["rule"] == "device_hot"] == ["rank 1: too hot"]
     one, two = (read_checkpoint(path) for path in list_checkpoints(Path(job.checkpoint_directory)))
     assert (report.status, report.skipped) == ("finished", 1)
     for before, after in ((one.model, two.model), (one.optimizer, two.optimizer)):
@@ -292,7 +298,7 @@ def test_nan_on_one_rank_is_left_out_by_all(make_job: JobMaker, monkeypatch: pyt
 
 
 def rank_poisoned(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
-    """What the launcher starts, but the second loss of rank 1 is not a number."""
+    """What the launcher starts, but the second loss of rank 1 is not a number, and its device is hot."""
     compute, calls = objectives.compute, [0]
 
     def poisoned(*arguments: Any) -> Any:
@@ -302,6 +308,7 @@ def rank_poisoned(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
 
     if os.environ["RANK"] == "1":
         objectives.compute = poisoned  # type: ignore[attr-defined]
+        MachineWatch._temperature = lambda watch: Alert("device_hot", "too hot")  # type: ignore[method-assign]
     return run_rank(values, places)
 
 

@@ -18,6 +18,7 @@ import torch
 
 from nymph.training.job import HealthRules
 from nymph.training.step import StepResult
+from nymph.training.world import World
 
 NON_FINITE = "non_finite"
 SPIKE = "loss_spike"
@@ -169,25 +170,29 @@ class Monitor:
 
 
 class MachineWatch:
-    """Rules about the disk and the GPU, which are asked every `state_every` steps."""
+    """Rules about rank 0's disk and every rank's GPU, which are asked every `state_every` steps."""
 
-    def __init__(self, rules: HealthRules, directory: Path, device: torch.device) -> None:
-        self._rules, self._directory, self._device = rules, directory, device
-        self._active: set[str] = set()
+    def __init__(self, rules: HealthRules, directory: Path, world: World) -> None:
+        self._rules, self._directory, self._world, self._device = rules, directory, world, world.device
+        self._active: set[tuple[str, int]] = set()
 
     @property
     def active(self) -> list[str]:
         """Rules that were broken at the last look."""
-        return sorted(self._active)
+        return sorted({rule for rule, _ in self._active})
 
     def look(self) -> list[Alert]:
-        """Alerts that began since the last look."""
-        found = {alert.rule: alert for alert in (self._disk(), self._memory(), self._temperature()) if alert}
-        fresh = [alert for rule, alert in found.items() if rule not in self._active]
+        """Alerts that began since the last look, on any rank; every rank must call it."""
+        mine = {alert.rule: alert.message for alert in (self._disk(), self._memory(), self._temperature()) if alert}
+        everybody = enumerate(self._world.gather(mine))
+        found = {(rule, rank): message for rank, said in everybody for rule, message in said.items()}
+        fresh = [where for where in found if where not in self._active]
         self._active = set(found)
-        return fresh
+        return [Alert(rule, (f"rank {rank}: " if rank else "") + found[rule, rank]) for rule, rank in fresh]
 
     def _disk(self) -> Alert | None:
+        if not self._world.main:  # it alone writes there; elsewhere there may be no such folder
+            return None
         free = shutil.disk_usage(self._directory).free
         if free >= self._rules.disk_free:
             return None

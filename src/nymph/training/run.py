@@ -56,7 +56,7 @@ class Run:
         self._onlookers = Onlookers(job, world, self._learner, reporter, requests, self._validation.source)
         self._recovery = Recovery(job, world, state, self._learner, self._keeper)
         self._monitor = Monitor(job.health, state.monitor)
-        self._machine = MachineWatch(job.health, Path(job.checkpoint_directory), world.device)
+        self._machine = MachineWatch(job.health, Path(job.checkpoint_directory), world)
         self._stalls = self._watch_ranks() if world.size > 1 else None
         self._began_with = state.seconds
         self._started = time.perf_counter() - state.seconds

@@ -121,6 +121,10 @@ class World:
         dist.broadcast(buffer, rank)
         return json.loads(bytes(buffer.cpu().numpy().tobytes()))
 
+    def gather(self, value: Any) -> list[Any]:
+        """The JSON values of all ranks, on every rank."""
+        return [self.share(value, rank) for rank in range(self.size)]
+
 
 @contextmanager
 def join_world(
