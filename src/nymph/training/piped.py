@@ -120,8 +120,10 @@ class StagedStepper(Stepper):
 
     def _schedule(self, rows: StepRows) -> Schedule1F1B:
         batch = rows.micro[0].batch["tokens"].shape
-        features = torch.empty(*batch, self._config.width, device="meta")
-        number, loss = torch.empty(1, dtype=torch.int64, device="meta"), torch.empty(1, device="meta")
+        # torch from 2.13 on sends a gradient back only where these ask for one
+        features = torch.empty(*batch, self._config.width, device="meta", requires_grad=True)
+        loss = torch.empty(1, device="meta", requires_grad=True)
+        number = torch.empty(1, dtype=torch.int64, device="meta")
         stage = PipelineStage(
             self._turn,
             self.objectives.rank,

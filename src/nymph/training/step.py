@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.distributed.fsdp import FSDPModule
@@ -171,6 +173,12 @@ def _wrapped(objectives: Objectives, world: World, launch: Launch) -> nn.Module:
         objectives, find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
     )
     if launch.compression != "none":
-        hooks = {"fp16": default_hooks.fp16_compress_hook, "bf16": default_hooks.bf16_compress_hook}
-        wrapped.register_comm_hook(None, hooks[launch.compression])
+        wrapped.register_comm_hook(
+            None, {"fp16": default_hooks.fp16_compress_hook, "bf16": _in_bf16}[launch.compression]
+        )
     return wrapped
+
+
+def _in_bf16(state: Any, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
+    """Torch's own hook; by its name builds without CUDA refuse it, although gloo can."""
+    return default_hooks.bf16_compress_hook(state, bucket)
