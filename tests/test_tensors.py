@@ -9,6 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+import nymph.tensors as tensors_module
 from nymph.errors import NymphError
 from nymph.tensors import load_tensors, read_metadata, save_tensors
 
@@ -57,6 +58,14 @@ def test_we_read_what_the_library_writes(tmp_path: Path) -> None:
 def test_save_returns_the_sha256_of_the_file(tmp_path: Path) -> None:
     digest = save_tensors(tmp_path / "a", samples())
     assert digest == hashlib.sha256((tmp_path / "a").read_bytes()).hexdigest()
+
+
+def test_pieces_are_told_and_add_up_to_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = save_tensors(tmp_path / "whole", samples())
+    monkeypatch.setattr(tensors_module, "PIECE", 16)
+    sizes: list[int] = []
+    assert save_tensors(tmp_path / "pieces", samples(), after_piece=sizes.append) == digest
+    assert (max(sizes), sum(sizes)) == (16, sum(tensor.nbytes for tensor in samples().values()))
 
 
 def test_no_tensors_at_all_is_a_valid_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import math
 import os
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,9 @@ from nymph.files import atomic_file
 
 HEADER_LIMIT = 100_000_000
 """Largest header in bytes, the safetensors library's own limit."""
+
+PIECE = 1 << 22
+"""Bytes written and hashed at a time: they fit the cache, and a slow writer can rest after each."""
 
 _DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -40,7 +43,10 @@ assert sys.byteorder == "little", "the safetensors data are little-endian and ar
 
 
 def save_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    after_piece: Callable[[int], None] | None = None,
 ) -> str:
     """Write `tensors` atomically as one safetensors file.
 
@@ -48,6 +54,7 @@ def save_tensors(
         path: The file to make or replace.
         tensors: Any shapes, strides and devices; tensors that share memory are written out each.
         metadata: Strings kept in the header, read back by `read_metadata`.
+        after_piece: Told the size of each few MiB of tensors that were given to the system; it may take its time.
 
     Returns:
         The hex sha256 of the file, computed while writing.
@@ -64,8 +71,12 @@ def save_tensors(
             digest.update(block)
         for name in order:
             data = _bytes_of(tensors[name])
-            file.write(data)
-            digest.update(data)
+            for piece in (data[start : start + PIECE] for start in range(0, len(data), PIECE)):
+                file.write(piece)
+                digest.update(piece)
+                if after_piece:
+                    _begin_to_store(file, len(piece))
+                    after_piece(len(piece))
     return digest.hexdigest()
 
 
@@ -107,6 +118,12 @@ def _encode_header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 def _bytes_of(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+
+
+def _begin_to_store(file: IO[bytes], size: int) -> None:
+    """Have the last `size` bytes sent to the disk from now on, so that the final fsync is not one burst of them all."""
+    if sys.platform == "linux":  # there the advice starts the writing, and what is being written stays cached
+        os.posix_fadvise(file.fileno(), file.tell() - size, size, os.POSIX_FADV_DONTNEED)
 
 
 def _open_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], int, int]:

@@ -8,7 +8,7 @@ its step, not by a pointer or a clock. Verifying on load costs one read of the f
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,10 @@ def checkpoint_path(directory: Path, step: int) -> Path:
     return directory / f"step-{step:08d}"
 
 
-def write_checkpoint(directory: Path, snapshot: Snapshot) -> Path:
+def write_checkpoint(directory: Path, snapshot: Snapshot, after_piece: Callable[[int], None] | None = None) -> Path:
     """Write `snapshot` as a new checkpoint directory, atomically; an older one of the same step is replaced.
+
+    `after_piece` is called while the tensors are written, as `save_tensors` does.
 
     Raises:
         NymphError: The disk has not the room; what was written is removed and older checkpoints stay.
@@ -57,8 +59,10 @@ def write_checkpoint(directory: Path, snapshot: Snapshot) -> Path:
     target = checkpoint_path(directory, snapshot.step)
     with atomic_directory(target) as part:
         files = {
-            "model.safetensors": save_tensors(part / "model.safetensors", snapshot.model),
-            "optimizer.safetensors": save_tensors(part / "optimizer.safetensors", snapshot.optimizer),
+            "model.safetensors": save_tensors(part / "model.safetensors", snapshot.model, after_piece=after_piece),
+            "optimizer.safetensors": save_tensors(
+                part / "optimizer.safetensors", snapshot.optimizer, after_piece=after_piece
+            ),
             "state.json": _write_plain(part / "state.json", snapshot.state),
             "config.json": _write_plain(part / "config.json", snapshot.config),
         }

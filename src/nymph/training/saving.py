@@ -1,8 +1,9 @@
 """Writing checkpoints without stopping the training.
 
 `save` copies the tensors into buffers allocated once and returns; a thread at lower priority hashes, writes and fsyncs
-them. It costs the state's size in host memory once more, and a save that finds the one before unfinished waits for
-it. A failed write is reported and leaves older checkpoints as they are.
+them, a little at a time unless somebody waits for it. It costs the state's size in host memory once more, and the
+checkpoint is on disk some steps later: at most half of those to the next save, which would wait for it. A failed write
+is reported and leaves older checkpoints as they are.
 """
 
 import os
@@ -22,8 +23,12 @@ from torch.distributed.tensor import DTensor
 from nymph.errors import NymphError
 from nymph.training.checkpoint import Snapshot, prune, write_checkpoint
 from nymph.training.optimisation import non_finite
+from nymph.training.pacing import Pace
 from nymph.training.sharding import whole
 from nymph.training.threads import start_helper
+
+WRITING = 0.5
+"""Of the time from save to save, what a write may be stretched to."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Saver:
         self._directory, self._keep_last, self._report = directory, keep_last, report
         self._tensors = tensors
         self._staged: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
-        self._thread: threading.Thread | None = None
+        self._writing: tuple[threading.Thread, Pace] | None = None
+        self._last = time.perf_counter()  # of a save; until there is one, the time from here tells how often they come
         if asynchronous:
             self._staged = _like(tensors()[0]), _like(tensors()[1])
 
@@ -77,25 +83,31 @@ class Saver:
         for live, staged in zip((model, optimizer), self._staged, strict=True):
             _copy(live, staged)
         snapshot = Snapshot(state["step"], *self._staged, state, config)
-        self._thread = start_helper(partial(self._write_gently, snapshot, begin, best), "nymph-saver")
+        pace = Pace(snapshot.bytes, WRITING * (begin - self._last))
+        self._last = begin
+        self._writing = start_helper(partial(self._write_gently, snapshot, begin, best, pace), "nymph-saver"), pace
 
     def wait(self) -> None:
         """Return once the last checkpoint is on disk, or has failed."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._writing is not None:
+            thread, pace = self._writing
+            pace.hurry()
+            thread.join()
+            self._writing = None
 
-    def _write_gently(self, snapshot: Snapshot, begin: float, best: bool) -> None:
+    def _write_gently(self, snapshot: Snapshot, begin: float, best: bool, pace: Pace) -> None:
         # There, of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
         # the write until the next save has to wait for it, and an ordinary user cannot raise it again.
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
-        self._write(snapshot, begin, best)
+        self._write(snapshot, begin, best, pace.rest)
 
-    def _write(self, snapshot: Snapshot, begin: float, best: bool) -> None:
+    def _write(
+        self, snapshot: Snapshot, begin: float, best: bool, after_piece: Callable[[int], None] | None = None
+    ) -> None:
         try:
             _refuse_non_finite(snapshot)
-            path = write_checkpoint(self._directory, snapshot)
+            path = write_checkpoint(self._directory, snapshot, after_piece)
             prune(self._directory, self._keep_last)
         except Exception as error:  # whatever it is, the thread must say it rather than die of it
             seconds = time.perf_counter() - begin
