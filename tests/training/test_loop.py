@@ -13,11 +13,13 @@ from nymph.errors import NymphError
 from nymph.model.multimodal import MultimodalModel
 from nymph.tensors import load_tensors
 from nymph.training import checkpoint
+from nymph.training.checkpoint import read_state
 from nymph.training.console import Silence
 from nymph.training.events import read_events
 from nymph.training.job import Job
 from nymph.training.loop import locked, train
 from nymph.training.report import Report
+from nymph.training.resume import find_beginning
 
 from .conftest import JobMaker, write_rows
 
@@ -175,6 +177,15 @@ def test_a_named_checkpoint_of_another_run_is_continued(make_job: JobMaker) -> N
     report = train(make_job())
     other = train(make_job("other", resume=report.checkpoint, steps=8))
     assert (other.resumed_from, other.steps) == (report.checkpoint, 8)
+
+
+def test_a_restart_goes_on_from_what_was_saved_or_begins_where_it_was_told_to(make_job: JobMaker) -> None:
+    report = train(make_job(steps=2))
+    job = make_job("other", resume=report.checkpoint)
+    rows = read_state(Path(str(report.checkpoint)))["rows"]
+    assert str(find_beginning(job, rows, restarted=True).checkpoint) == report.checkpoint
+    train(replace(job, steps=4))
+    assert find_beginning(job, rows, restarted=True).state.step == 4
 
 
 def test_resume_best_goes_back_to_the_best(make_job: JobMaker) -> None:

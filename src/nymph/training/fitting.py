@@ -15,16 +15,10 @@ NOTE = "micro_batches.json"
 """In the run's directory."""
 
 
-def noted(job: Job, restarted: bool) -> int:
-    """Micro-batches a step that this machine has noted for `job`, or those it asks for.
-
-    Where the run does not continue (`job.resume`, unless it was `restarted`) the note is removed.
-    """
-    path = Path(job.run_directory) / NOTE
-    if not (restarted or job.resume == "latest"):
-        path.unlink(missing_ok=True)
+def noted(job: Job) -> int:
+    """Micro-batches a step that this machine has noted for `job`, or those it asks for."""
     try:
-        note = read_json(path)
+        note = read_json(Path(job.run_directory) / NOTE)
     except FileNotFoundError:
         return job.gradient_accumulation
     return int(note["needed"]) if note["asked"] == _asked(job) else job.gradient_accumulation

@@ -23,6 +23,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from nymph.errors import NymphError
+from nymph.training.checkpoint import list_checkpoints
 from nymph.training.console import Progress, Silence
 from nymph.training.control import ask
 from nymph.training.events import EVENTS, EventReader
@@ -61,7 +62,7 @@ def launch(job: Job, progress: Progress) -> Report:
     places = list(range(rank_count(job)))
     with _followed(job, progress), _own_signals(job):
         while True:
-            pieces = noted(job, restarted=False)
+            pieces = noted(job)
             try:
                 results = elastic_launch(_config(job, len(places)), _rank)(job.to_dict(), places)
                 return Report.from_dict(results[min(results)])
@@ -80,20 +81,25 @@ def _after(lost: "_Lost", job: Job, places: list[int], pieces: int, progress: Pr
         pieces: The micro-batches a step that the group began with.
     """
     options, failed = job.launch, f"rank {lost.rank} failed: {lost.message}"
-    if options.nodes == 1 and noted(job, restarted=True) > pieces:  # for want of memory: the rank itself is well
+    if options.nodes == 1 and noted(job) > pieces:  # for want of memory: the rank itself is well
         progress.message(failed)
-        return replace(job, resume="latest")
+        return _continued(job)
     if options.nodes > 1 or options.stages or len(places) <= options.fewest_ranks or lost.refused:
         raise NymphError(failed) from None
     progress.message(f"{failed}; going on without it")
     del places[lost.rank]
-    return without_rank(job, lost.rank)
+    return without_rank(_continued(job), lost.rank)
+
+
+def _continued(job: Job) -> Job:
+    """The same run from what it has saved, whatever `job.resume` says; from there where it has saved nothing yet."""
+    return replace(job, resume="latest") if list_checkpoints(Path(job.checkpoint_directory)) else job
 
 
 def without_rank(job: Job, rank: int) -> Job:
-    """The same run on one rank less: it continues, whatever `job.resume` says, and the others share the rows."""
+    """The same run on one rank less: the others share its rows."""
     shares = job.launch.shares
-    return replace(job, resume="latest", launch=replace(job.launch, shares=shares[:rank] + shares[rank + 1 :]))
+    return replace(job, launch=replace(job.launch, shares=shares[:rank] + shares[rank + 1 :]))
 
 
 class _Lost(NamedTuple):

@@ -43,13 +43,14 @@ def find_beginning(job: Job, rows: str, restarted: bool = False) -> Beginning:
     """Decide where `job` begins, on training rows with fingerprint `rows`; reads and renames, loads no tensor.
 
     Args:
-        restarted: The launcher restarted this very run, so it continues whatever `job.resume` says.
+        restarted: The launcher restarted this very run, so it continues whatever `job.resume` says, unless nothing
+            of it was saved yet.
 
     Raises:
         NymphError: The named checkpoint does not exist, is damaged, or is of another model.
     """
     directory = Path(job.checkpoint_directory)
-    wanted = "latest" if restarted else job.resume
+    wanted = "latest" if restarted and list_checkpoints(directory) else job.resume
     if wanted == "none":
         return _fresh(directory, rows, [])
     if wanted == "latest":

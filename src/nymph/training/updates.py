@@ -45,7 +45,7 @@ class Updates:
         alert: Callable[[str, str], None],
     ) -> None:
         self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
-        self.pieces = world.largest(noted(job, restarted=world.restarts > 0))
+        self.pieces = world.largest(noted(job))
         """Micro-batches a step."""
         self._fetched: tuple[StepRows, float] | None = None
         self.reader = self._open(cursor)

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -148,7 +148,8 @@ def join_world(
     wait = timedelta(seconds=timeout_seconds)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
     try:
-        yield World(place, rank, size, restarts, staged)
+        world = World(place, rank, size, staged=staged)
+        yield replace(world, restarts=world.largest(restarts))  # each machine counts its own
     finally:
         dist.destroy_process_group()
 
