@@ -132,5 +132,5 @@ def step_events(job: Job) -> list[dict[str, Any]]:
 
 
 def data_wait(job: Job) -> float:
-    """Share of a run's time that its first rank waited for rows."""
+    """Share of a run's time that one of its ranks waited for rows, and the others for it."""
     return statistics.mean(event["data_wait"] for event in step_events(job))

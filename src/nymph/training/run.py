@@ -207,8 +207,10 @@ class Run:
         error = (self._updates.fetch() if state.step < job.steps else None) or self._reporter.failure
         if self._stalls:
             self._stalls.beat(state.step)
-        sums = self.world.sum([*votes(job, state, self._requests, error), *figures])
-        said, figures = Votes(*sums[: len(Votes._fields)]), sums[len(Votes._fields) :]
+        waits, size = self.world.placed(self._updates.waited), self.world.size
+        sums = self.world.sum([*waits, *votes(job, state, self._requests, error), *figures])
+        self._updates.waited = max(sums[:size])  # the others wait for the rank that waits for rows
+        said, figures = Votes(*sums[size : size + len(Votes._fields)]), sums[size + len(Votes._fields) :]
         self.world.end_together(said.failed, error)
         if said.save:
             self._learner.average()

@@ -47,14 +47,16 @@ class Updates:
         self._job, self._world, self._learner, self._source, self._alert = job, world, learner, source, alert
         self.pieces = world.largest(noted(job))
         """Micro-batches a step."""
-        self._fetched: tuple[StepRows, float] | None = None
+        self._fetched: StepRows | None = None
+        self.waited = 0.0
+        """Seconds for the rows of the next update, by this rank; `Run` puts the longest of all ranks here."""
         self.reader = self._open(cursor)
         """Of the rows to come; another one after a rewind."""
 
     def fetch(self) -> Exception | None:
         """Wait for the rows of the next update; why there are none. Other ranks can still be told then."""
         try:
-            self._fetched = self.reader.next()
+            self._fetched, self.waited = self.reader.next()
         except Exception as error:  # whatever the reading thread met
             return error
         return None
@@ -62,7 +64,7 @@ class Updates:
     def next(self, step: int, accept: Accept) -> Update:
         """Make update `step`; where memory runs out, from the same rows in smaller micro-batches."""
         for _ in range(TRIES):
-            rows, waited = self._fetched or self.reader.next()
+            rows, waited = (self._fetched, self.waited) if self._fetched else self.reader.next()
             self._fetched = None
             torch.manual_seed(self._job.seed + step)
             try:

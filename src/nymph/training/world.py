@@ -92,6 +92,10 @@ class World:
         text = self.share(f"{type(error).__name__}: {error}", rank)
         raise SharedError(error or NymphError(f"{FAILED.format(rank)}{text}"))
 
+    def placed(self, value: float) -> list[float]:
+        """Zeros but at this rank's place: the sum over ranks holds everybody's value."""
+        return [value if rank == self.rank else 0.0 for rank in range(self.size)]
+
     def sum(self, values: list[float]) -> list[float]:
         """Element-wise sums over all ranks, in double precision."""
         if self.size == 1:
