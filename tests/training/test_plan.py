@@ -169,7 +169,7 @@ def test_a_probe_that_runs_out_of_memory_is_a_device_that_cannot_hold_the_model(
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("tried to allocate 1 EiB")
 
-    monkeypatch.setattr(probe, "estimate_run", full)
+    monkeypatch.setattr(probe, "apart", full)
     found = probe_rank(make_job(), "cpu", 1 << 30)
     with pytest.raises(NymphError, match="cannot hold the model"):
         plan_step([found], batch_rows=2)

@@ -22,7 +22,13 @@ DEFAULT = "data/06_models/plan.yml"
 @params_option
 @click.option("--device", "devices", multiple=True, help="Device of a rank, once for each. [default: every GPU]")
 @click.option("--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Probe of each device.")
-@click.option("--memory", "gigabytes", multiple=True, type=float, help="GB of each --device. [default: what is free]")
+@click.option(
+    "--memory",
+    "gigabytes",
+    multiple=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="GB of each --device. [default: what is free]",
+)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT, show_default=True)
 @click.pass_obj
 def plan(
@@ -46,12 +52,16 @@ def plan(
     from nymph.training.plan import plan_step
     from nymph.training.probe import device_memory, every_device, probe_rank
 
+    _make_room(output)
     job = training_job(metadata, env, params)
     names = devices or every_device()
     memory = [int(one * 1e9) for one in gigabytes] or [device_memory(name, names) for name in names]
     if len(memory) != len(names):
         raise NymphError(f"--memory was given {len(memory)} times for {len(names)} devices; give it once for each")
-    ranks = [probe_rank(job, name, mine, seconds) for name, mine in zip(names, memory, strict=True)]
+    ranks = []
+    for name, mine in zip(names, memory, strict=True):
+        click.echo(f"measuring {name}, with {mine / 1e9:.1f} GB", err=True)
+        ranks.append(probe_rank(job, name, mine, seconds, of_ranks=len(names)))
     found = plan_step(ranks, job.batch_rows, job.model)
     for number, (speed, rank) in enumerate(zip(ranks, found.ranks, strict=True)):
         gemm = ", ".join(f"{name} {flops / 1e12:.2f}" for name, flops in speed.gemm_flops.items())
@@ -63,11 +73,20 @@ def plan(
     if found.sharding != "none":
         click.echo(f"the model does not fit each device whole: launch.sharding {found.sharding}")
     click.echo(
-        f"a step takes {found.step_seconds:.3f} s in {found.precision}, in {found.gradient_accumulation} micro-batches "
-        f"a rank: {found.efficiency:.0%} of the devices' own speeds, before they exchange gradients"
+        f"a step takes {found.step_seconds:.3f} s in {found.precision}, "
+        f"each rank's rows in {found.gradient_accumulation} micro-batch(es): "
+        f"{found.efficiency:.0%} of the devices' own speeds, before they exchange gradients"
     )
     write_plan(output, found)
     click.echo(f"written to {output}; train with it: kedro run --params training.plan={output}")
+
+
+def _make_room(output: Path) -> None:
+    """The plan's folder, before minutes of measuring."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NymphError(f"--output {output}: its folder cannot be made ({error.strerror}); name another") from None
 
 
 def _part(rank: "PlannedRank") -> str:

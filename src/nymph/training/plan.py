@@ -147,11 +147,21 @@ def _plan(ranks: Sequence[RankSpeed], batch_rows: int, found: Division) -> Plan:
 
 def _refusal(ranks: Sequence[RankSpeed]) -> str:
     rank = min(ranks, key=lambda rank: rank.largest_micro_batch)
-    need = (rank.fixed_bytes + rank.row_bytes) / 1e9
     others = "; nor do shards or stages of it fit all devices together" if len(ranks) > 1 else ""
+    advice = "free some memory, set training.gradient_checkpointing=true or choose a smaller training.preset"
+    leave = ", or leave it out" if len(ranks) > 1 else ""
+    return f"{rank.device} cannot hold the model and one row: {_need(rank)}{others}; {advice}{leave}"
+
+
+def _need(rank: RankSpeed) -> str:
+    memory = f"{rank.memory_bytes / 1e9:.2f} GB"
+    if not rank.rows_per_second:
+        return f"a part of it ran out of memory, of which it has {memory}"
+    weights, other, row = rank.weights_bytes / 1e9, rank.other_bytes / 1e9, rank.row_bytes / 1e9
+    need = (rank.fixed_bytes + rank.row_bytes) / 1e9
     return (
-        f"{rank.device} cannot hold the model and one row: they need {need:.1f} GB and a tenth to spare, "
-        f"it has {rank.memory_bytes / 1e9:.1f} GB{others}; leave it out, or use gradient_checkpointing"
+        f"weights, gradients and AdamW's state of {weights:.2f} GB, {other:.2f} GB that the process needs besides and "
+        f"a row of {row:.2f} GB are {need:.2f} GB and a tenth is to spare, it has {memory}"
     )
 
 

@@ -1,7 +1,8 @@
 """What one device can do with a job: speed and memory by real steps, matrix products and copies by themselves.
 
-A device that cannot hold the whole model is measured with one and with two of its layers; what differs is what a layer
-costs, and the plan says how much of the model such a device could take.
+The steps run in a process like a rank's, one for each number of rows: what it takes is what a rank will take. A device
+that cannot hold the whole model is measured with one and with two of its layers; what differs is what a layer costs,
+and the plan says how much of the model such a device could take.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from nymph.model.config import ModelConfig
+from nymph.training.apart import apart
 from nymph.training.devices import free_bytes, pick_device
 from nymph.training.estimate import estimate_run
 from nymph.training.job import Job, Launch
@@ -65,16 +67,21 @@ class _Costs(NamedTuple):
     row: float
 
 
-def probe_rank(job: Job, device: str, memory_bytes: int, probe_seconds: float = 10.0) -> RankSpeed:
-    """Measure one device with one and with two rows a step of `job`; what differs is what a row costs."""
+def probe_rank(
+    job: Job, device: str, memory_bytes: int, probe_seconds: float = 10.0, *, of_ranks: int = 1
+) -> RankSpeed:
+    """Measure one device with one and with two rows a step of `job`; what differs is what a row costs.
+
+    `of_ranks` processes will share the cores of this machine.
+    """
     alone = replace(job, device=device, gradient_accumulation=1, launch=Launch(), validation_rows=None)
     place, weights = pick_device(device), _weights_bytes(job.model)
     try:
-        costs = _costs(alone, place, probe_seconds) if weights < memory_bytes else None
+        costs = _costs(alone, of_ranks, probe_seconds) if weights < memory_bytes else None
     except torch.OutOfMemoryError:
         costs = None
     if costs is None:
-        costs = _costs_by_layers(alone, place, probe_seconds, memory_bytes)
+        costs = _costs_by_layers(alone, of_ranks, probe_seconds, memory_bytes)
     return RankSpeed(
         device=device,
         rows_per_second=2 / costs.seconds,
@@ -92,17 +99,17 @@ def _weights_bytes(model: ModelConfig) -> int:
     return 16 * sum(shape.numel() for shape in names_and_shapes(model).values())
 
 
-def _costs(job: Job, device: torch.device, seconds: float) -> _Costs:
-    one, two = (_estimate(replace(job, batch_rows=rows), device, seconds / 2) for rows in (1, 2))
-    row = max(1, two[1] - one[1])
-    return _Costs(two[0], one[1] - row, row)
+def _costs(job: Job, of_ranks: int, seconds: float) -> _Costs:
+    one, two = (apart(of_ranks, estimate_run, replace(job, batch_rows=rows), seconds / 2) for rows in (1, 2))
+    row = max(1, two.memory_bytes - one.memory_bytes)
+    return _Costs(two.step_seconds, one.memory_bytes - row, row)
 
 
-def _costs_by_layers(job: Job, device: torch.device, seconds: float, memory_bytes: int) -> _Costs:
+def _costs_by_layers(job: Job, of_ranks: int, seconds: float, memory_bytes: int) -> _Costs:
     """What the whole model would cost, told from one and two layers; more than there is where these do not fit."""
     try:
         one, two = (
-            _costs(replace(job, model=replace(job.model, layers=layers)), device, seconds / 2) for layers in (1, 2)
+            _costs(replace(job, model=replace(job.model, layers=layers)), of_ranks, seconds / 2) for layers in (1, 2)
         )
     except torch.OutOfMemoryError:
         return _Costs(math.inf, memory_bytes, memory_bytes)
@@ -118,15 +125,6 @@ def every_device() -> tuple[str, ...]:
 def device_memory(device: str, among: Sequence[str]) -> int:
     """Bytes a rank on `device` may use: what is free there, shared with the other ranks on it."""
     return free_bytes(pick_device(device)) // list(among).count(device)
-
-
-def _estimate(job: Job, device: torch.device, seconds: float) -> tuple[float, int]:
-    """Seconds and peak bytes of a step."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-    found = estimate_run(job, seconds)
-    return found.step_seconds, found.memory_bytes
 
 
 def _link_speed(device: torch.device, copies: int = 4) -> float:
