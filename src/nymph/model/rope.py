@@ -7,6 +7,7 @@ position 262,144 half precision cannot tell neighbours apart.
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,22 +15,44 @@ from torch import Tensor
 from nymph.model.config import RopeConfig
 
 Rotation = tuple[Tensor, ...]
-"""Cosines and sines [B, T, R / 2] of positions."""
+"""Of positions: cosines [B, T, 1, R], each for both features of a pair, and sines [B, T, 1, R / 2]."""
 
 
 def rotation(position: Tensor, width: int, config: RopeConfig, windowed: bool) -> Rotation:
-    """Cosines and sines [B, T, width / 2] for positions [B, T]; windowed layers are never scaled."""
+    """Cosines and sines of `width` features for positions [B, T]; windowed layers are never scaled."""
     frequency = torch.tensor(_frequencies(width, config, windowed), device=position.device)
-    angle = position.unsqueeze(-1).float() * frequency
+    angle = (position.unsqueeze(-1).float() * frequency).unsqueeze(-2)
     magnitude = 1.0 if windowed else attention_magnitude(config)
-    return angle.cos() * magnitude, angle.sin() * magnitude
+    cosine, sine = angle.cos() * magnitude, angle.sin() * magnitude
+    return torch.cat((cosine, cosine), dim=-1), sine
 
 
 def turn(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn heads x [B, T, H, R] by the angles of `rotation` ([B, T, R / 2] each); keeps x's dtype."""
-    cosine, sine = (part.unsqueeze(-2).to(x.dtype) for part in rotation)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    """Turn the last R features of heads x [B, T, H, D]; those before stay as they are, and so does x's dtype."""
+    return _Turned.apply(x, *(part.to(x.dtype) for part in rotation))
+
+
+class _Turned(torch.autograd.Function):
+    """The derivative turns back: nothing of x is kept, and there is one copy where torch's own has a dozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        return _turned(x, cosine, sine, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        cosine, sine = ctx.saved_tensors
+        return _turned(gradients[0], cosine, sine, -1), None, None
+
+
+def _turned(x: Tensor, cosine: Tensor, sine: Tensor, direction: int) -> Tensor:
+    out = x.clone(memory_format=torch.contiguous_format)
+    (first, second), last = x[..., -cosine.shape[-1] :].chunk(2, dim=-1), out[..., -cosine.shape[-1] :]
+    last.mul_(cosine)
+    last[..., : sine.shape[-1]].addcmul_(second, sine, value=-direction)
+    last[..., sine.shape[-1] :].addcmul_(first, sine, value=direction)
+    return out
 
 
 def attention_magnitude(config: RopeConfig) -> float:
