@@ -74,10 +74,10 @@ def total(losses: Mapping[str, Sum], config: ObjectiveConfig) -> Tensor:
 
 
 def _next_token(model: MultimodalModel, batch: Batch, hidden: Tensor) -> tuple[Sum, Sum]:
-    weight = token_weights(batch).flatten()
+    weight = F.pad(token_weights(batch), (0, 1)).flatten()
     at = (weight > 0).nonzero().squeeze(1)
-    rows, weights = hidden[:, :-1].flatten(0, 1)[at], weight[at]
-    loss, right = chunked_cross_entropy(rows, model.head, batch["tokens"][:, 1:].flatten()[at], weights)
+    rows, weights = hidden.flatten(0, 1).index_select(0, at), weight[at]
+    loss, right = chunked_cross_entropy(rows, model.head, batch["tokens"].flatten()[at + 1], weights)
     count = weights.sum()
     return (loss, count), (right, count)
 
