@@ -60,13 +60,12 @@ class LatentAttention(nn.Module):
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
-        nope, rope = self._queries(x, place)
+        query = self._queries(x, place)
         latent, key = self._latents(x, place)
         if place.layout is None:
-            return self._step(nope, rope, (torch.cat((latent, key), dim=-1),), place)
+            return self._step(query, (torch.cat((latent, key), dim=-1),), place)
         if place.cache:
             place.cache.fill(self.layer, (torch.cat((latent, key), dim=-1),), place.positions)
-        query = torch.cat((nope, rope), dim=-1)
         if place.ring:
             out = self._over_ranks(query, torch.cat((latent, key), dim=-1), place.ring)
         else:
@@ -88,9 +87,10 @@ class LatentAttention(nn.Module):
         keys, values = self._expanded(*seen.split((self.latent, self.rope), dim=-1))
         return attend(padded, keys, values, layout, self.window, self.scale)[:, before:]
 
-    def _step(self, nope: Tensor, rope: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
+    def _step(self, query: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
         """One position a row: all heads read the same cached latents, as so many queries of one head."""
         assert place.cache is not None
+        nope, rope = query.split((self.nope, self.rope), dim=-1)
         cache = place.cache.append(self.layer, features, place.positions)
         cached = cache.read()[0].unsqueeze(1)
         up = self.latent_up.weight.unflatten(0, (self.heads, -1))
@@ -100,11 +100,10 @@ class LatentAttention(nn.Module):
         )
         return self.output(torch.einsum("bqhl,hvl->bqhv", context[..., : self.latent], up[:, self.nope :]).flatten(2))
 
-    def _queries(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    def _queries(self, x: Tensor, place: Place) -> Tensor:
         if hasattr(self, "query_down"):
             x = self.query_norm(self.query_down(x))
-        nope, rope = self.query(x).unflatten(-1, (self.heads, -1)).split((self.nope, self.rope), dim=-1)
-        return nope, turn(rope, place.rotation)
+        return turn(self.query(x).unflatten(-1, (self.heads, -1)), place.rotation)
 
     def _latents(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         latent, key = self.latent_down(x).split((self.latent, self.rope), dim=-1)
