@@ -6,7 +6,7 @@ from nymph.errors import NymphError
 from nymph.training.estimate import estimate_run
 from nymph.training.loop import train
 
-from .conftest import JobMaker
+from .conftest import JobMaker, T
 
 
 def test_an_estimate_counts_what_the_run_then_does(make_job: JobMaker) -> None:
@@ -27,6 +27,13 @@ def test_an_estimate_leaves_nothing_behind(make_job: JobMaker) -> None:
     estimate_run(job, probe_seconds=0.0)
     assert not Path(job.run_directory).exists()
     assert not Path(job.checkpoint_directory).exists()
+
+
+def test_two_rows_tell_of_a_step_that_takes_too_long(make_job: JobMaker) -> None:
+    guess = estimate_run(make_job(steps=20, batch_rows=4), probe_seconds=0.0)
+    assert guess.probed_rows == 2
+    assert guess.tokens == 20 * 4 * T
+    assert guess.tokens_per_second == pytest.approx(4 * T / guess.step_seconds)
 
 
 def test_what_cannot_train_cannot_be_estimated(make_job: JobMaker) -> None:
