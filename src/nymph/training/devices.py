@@ -1,6 +1,8 @@
 """Which device a rank computes on; what cannot work is refused before step 0."""
 
+import resource
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -67,8 +69,11 @@ def free_bytes(device: torch.device) -> int:
 
 def memory_bytes(device: torch.device) -> int:
     """Most memory used so far: of the device's allocator, or of the process on a CPU."""
-    if device.type == "cuda":
+    if _has_own_memory(device):
         return int(torch.cuda.max_memory_allocated(device))
-    import resource
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@cache  # asked at each step, and torch spells the type anew each time
+def _has_own_memory(device: torch.device) -> bool:
+    return device.type == "cuda"

@@ -1,6 +1,6 @@
 """The event log: one JSON object a line, appended while training, read by the dashboard, MLflow and the terminal.
 
-The writer pays one `write` call a line (about 10 us) and never waits for a reader. Lines reach the disk itself only
+The writer pays one `write` call a line and never waits for a reader. Lines reach the disk itself only
 at `checkpoint` and `end`: a killed process loses nothing, a power cut may lose lines a checkpoint would repeat.
 A reader may meet an unfinished last line; it is not an event until its newline is there. Standard library only.
 """
@@ -24,7 +24,7 @@ SAMPLES = "samples"
 DURABLE = ("start", "checkpoint", "end")
 """Kinds after which the log is fsynced."""
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
 class EventLog:
@@ -40,7 +40,7 @@ class EventLog:
     def write(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Append one event and return it, with `seq`, `time` (unix seconds) and `kind` first. Any thread may."""
         with self._lock:
-            event = {"seq": self._sequence, "time": round(time.time(), 6), "kind": kind, **fields}
+            event = {"seq": self._sequence, "time": time.time(), "kind": kind, **fields}
             try:
                 line = _ENCODER.encode(event)
             except ValueError:  # rare, so that other events need not be searched for what JSON cannot say
@@ -152,6 +152,6 @@ def _repair(descriptor: int, block: int = 1 << 16) -> int:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
