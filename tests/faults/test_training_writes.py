@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ def test_a_second_signal_exits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (requests.end, left) == (signal.SIGTERM, [])
         signal.raise_signal(signal.SIGINT)
     assert left == [130]
+
+
+def test_what_a_launcher_passes_on_is_no_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    with Requests(echo=10.0) as requests:
+        for now, number in ((100.0, signal.SIGINT), (109.0, signal.SIGTERM), (110.0, signal.SIGTERM)):
+            monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+            signal.raise_signal(number)
+    assert (requests.end, left) == (signal.SIGINT, [143])
 
 
 def test_a_rank_left_alone_waits_until_it_is_ended() -> None:

@@ -29,6 +29,7 @@ from nymph.training.plan import plan_step
 from nymph.training.probe import RankSpeed
 from nymph.training.report import Report
 from nymph.training.run import Run
+from nymph.training.signals import Requests
 from nymph.training.stages import names_and_shapes
 
 from .conftest import JobMaker
@@ -183,15 +184,19 @@ def test_a_signal_to_the_launcher_asks_the_ranks_for_a_checkpoint(
 ) -> None:
     job = plain(make_job, "asked", steps=3, evaluation_every=0, checkpoint_every=0, launch=Launch(ranks=2))
     monkeypatch.setattr(launch, "_rank", rank_that_waits_for_a_request)
-    train(job, SignalAtStart())
+    train(job, SignalAtStep1(signal.SIGUSR1))
     assert [step_of(path) for path in list_checkpoints(Path(job.checkpoint_directory))] == [1, 3]
 
 
-class SignalAtStart(Silence):
-    """Asks this process, which is the launcher, for a checkpoint."""
+class SignalAtStep1(Silence):
+    """Sends this process, which is the launcher, a signal."""
 
-    def start(self, step: int, total: int, text: str) -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def step(self, event: Any) -> None:
+        if event["step"] == 1:
+            os.kill(os.getpid(), self.number)
 
 
 def rank_that_waits_for_a_request(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
@@ -204,6 +209,32 @@ def rank_that_waits_for_a_request(values: dict[str, Any], places: list[int]) -> 
         between(run)
 
     Run._between = wait  # type: ignore[method-assign]
+    return run_rank(values, places)
+
+
+def test_a_signal_that_all_processes_get_is_one_request(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = plain(make_job, "ended", evaluation_every=0, checkpoint_every=0, launch=Launch(ranks=2))
+    monkeypatch.setattr(launch, "_rank", rank_that_has_had_the_signal)
+    with pytest.raises(SystemExit, match="143"):
+        train(job, SignalAtStep1(signal.SIGTERM))
+    assert [step_of(path) for path in list_checkpoints(Path(job.checkpoint_directory))] == [1]
+
+
+def rank_that_has_had_the_signal(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """What the launcher starts, but after its first step each rank has had SIGTERM, and then once more by it."""
+    between, heard, had = Run._between, Requests._on_signal, list[int]()
+
+    def hear(requests: Requests, number: int, frame: Any) -> None:
+        had.append(number)
+        heard(requests, number, frame)
+
+    def wait(run: Run) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        while len(had) < 2:
+            time.sleep(0.05)
+        between(run)
+
+    Requests._on_signal, Run._between = hear, wait  # type: ignore[method-assign]
     return run_rank(values, places)
 
 

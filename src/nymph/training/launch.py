@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def launch(job: Job, progress: Progress) -> Report:
         NymphError: A rank failed more often than `launch.restarts` and cannot be left out; names it and its error.
         KeyboardInterrupt, SystemExit: After SIGINT or SIGTERM, once a checkpoint is on disk.
     """
-    multiprocessing.set_forkserver_preload(PRELOADED)
+    _start_server()
     places = list(range(rank_count(job)))
     with _followed(job, progress), _own_signals(job):
         while True:
@@ -121,6 +122,16 @@ def _lost(error: ChildFailedError) -> _Lost:
     return _Lost(rank, text.removeprefix(_REFUSED), text.startswith(_REFUSED))
 
 
+def _start_server() -> None:
+    """The process that ranks are forked from. A SIGTERM for all processes must not end it: it tells how ranks end."""
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    mine = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # inherited
+    forkserver.ensure_running()
+    signal.signal(signal.SIGTERM, mine)
+
+
 @contextmanager
 def _own_signals(job: Job) -> Iterator[None]:
     """SIGUSR1 asks the ranks for a checkpoint. Torch's launcher leaves its handlers of the other signals behind;
@@ -142,6 +153,7 @@ def _rank(values: dict[str, Any], places: list[int]) -> dict[str, Any]:
     from nymph.training.loop import train
 
     job = Job.from_dict(values)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the server it is forked from ignores it
     os.environ["LOCAL_RANK"] = str(places[int(os.environ["LOCAL_RANK"])])
     if job.launch.nodes == 1:  # here, for a rank has the environment that the server it is forked from began with
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):

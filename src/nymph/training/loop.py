@@ -28,6 +28,8 @@ from nymph.training.state import TrainingState
 from nymph.training.world import World, join_world, left_alone
 
 LOCK = "trainer.lock"
+ECHO = 10.0
+"""Seconds in which a launcher has passed a signal on to its ranks."""
 PATIENCE = 30.0
 """Seconds in which the launcher ends a rank that was left alone. It takes whoever dies first for the cause, and leaves
 that one out at last: it must first see the rank dead that brought the others down."""
@@ -56,7 +58,7 @@ def train(job: Job, progress: Progress | None = None) -> Report:
             for directory in (job.run_directory, job.checkpoint_directory):
                 stack.enter_context(locked(Path(directory)))
             remove_leftovers(job.checkpoint_directory)
-        requests = stack.enter_context(Requests())
+        requests = stack.enter_context(Requests(ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0))
         try:
             report = _train(job, world, requests, progress)
         except RuntimeError as error:

@@ -15,9 +15,15 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Requests:
-    """What signals have asked for while the context is open."""
+    """What signals have asked for while the context is open.
 
-    def __init__(self) -> None:
+    Args:
+        echo: Seconds in which a second signal is taken for the first one. A launcher passes signals on to ranks that
+            have had them already where all processes got them: from Ctrl-C, or systemd.
+    """
+
+    def __init__(self, echo: float = 0.0) -> None:
+        self._echo, self._asked = echo, 0.0
         self.end: int | None = None
         """The signal that asked for an end."""
         self.checkpoint = False
@@ -54,7 +60,7 @@ class Requests:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:
             self.checkpoint = True
-        elif self.end is not None:
+        elif self.end is None:
+            self.end, self._asked = number, time.monotonic()
+        elif time.monotonic() - self._asked >= self._echo:
             os._exit(128 + number)
-        else:
-            self.end = number
