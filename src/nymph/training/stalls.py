@@ -34,6 +34,10 @@ class _Seen:
     heard: float = 0.0
     """When its pulse last changed."""
 
+    @property
+    def last(self) -> str:
+        return f"last heard at step {self.step}" if self.pulse >= 0 else "never heard"
+
 
 class StallWatch:
     """One rank's pulse, and its eye on the others.
@@ -96,10 +100,7 @@ class StallWatch:
     def _culprits(self, now: float) -> dict[int, str]:
         silent = {rank: seen for rank, seen in enumerate(self._seen) if now - seen.heard >= self._seconds / 2}
         if silent:
-            return {
-                rank: f"silent for {now - seen.heard:.0f} s, last heard at step {seen.step}"
-                for rank, seen in silent.items()
-            }
+            return {rank: f"silent for {now - seen.heard:.0f} s, {seen.last}" for rank, seen in silent.items()}
         last = max(seen.step for seen in self._seen)
         return {rank: f"still at step {seen.step}" for rank, seen in enumerate(self._seen) if seen.step < last}
 
