@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nymph.errors import NymphError
 from nymph.model import offload as offload_module
 from nymph.model import transformer
+from nymph.model.attention import LatentAttention
 from nymph.model.config import WindowConfig
 from nymph.model.masking import MODALITIES, without
 from nymph.model.multimodal import MultimodalModel
@@ -101,7 +102,7 @@ def test_gradient_checkpointing_changes_nothing(
     for on in (False, True):
         model = make_model()
         model.checkpoint_blocks(on, offload)
-        model(batch).square().sum().backward()
+        model(batch).sin().sum().backward()
         gradients.append(model.token_embedding.weight.grad)
     torch.testing.assert_close(*gradients)
 
@@ -125,3 +126,20 @@ def test_gradient_checkpointing_keeps_what_global_attention_found(make_model: Ma
         model(batch).sum().backward()
     name = "aten::_scaled_dot_product_flash_attention_for_cpu"
     assert kernels.called[name] == kernels.called[f"{name}_backward"] > 0
+
+
+def test_compiled_blocks_learn_the_same_whatever_the_documents(make_model: Make, batch: dict[str, Tensor]) -> None:
+    gradients = []
+    for compiled in (False, True):
+        model = make_model()
+        model.checkpoint_blocks(compiled)
+        if compiled:
+            model.transformer.compile_blocks("aot_eager")
+        for border in (7, 20, 33):
+            document = torch.where(torch.arange(40) < border, 1, 2).expand(2, 40)
+            model({**batch, "document": document}).sin().sum().backward()
+        gradients.append(model.token_embedding.weight.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+    assert gradients[0].abs().max() > 1
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= len(LatentAttention.compiled) + 1

@@ -41,6 +41,9 @@ class Place(NamedTuple):
 class LatentAttention(nn.Module):
     """Multi-head latent attention; the cache holds L + rope features a position."""
 
+    compiled = ("_queries", "_latents", "_expanded")
+    """Methods a compiler gains from: all around the kernel, whose layout changes from batch to batch."""
+
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         options = config.attention
@@ -113,6 +116,9 @@ class LatentAttention(nn.Module):
 class GroupedAttention(nn.Module):
     """Grouped-query attention; with as many key/value heads as query heads it is multi-head attention."""
 
+    compiled = ("_heads",)
+    """As of LatentAttention."""
+
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         options = config.attention
@@ -129,17 +135,21 @@ class GroupedAttention(nn.Module):
         """x [B, T, D] -> [B, T, D]; fills the cache where there is one, and reads it where there is no layout."""
         if place.ring:
             raise NymphError("context parallelism passes latents: it needs attention type 'mla', got 'gqa' or 'mha'")
+        query, key, value = self._heads(x, place)
+        if place.layout is None:
+            return self._step(query, (key, value), place)
+        if place.cache:
+            place.cache.fill(self.layer, (key, value), place.positions)
+        return self.output(attend(query, key, value, place.layout, self.window, self.scale).flatten(2))
+
+    def _heads(self, x: Tensor, place: Place) -> tuple[Tensor, Tensor, Tensor]:
         heads = self.query_key_value(x).unflatten(-1, (self.heads + 2 * self.groups, -1))
         turned, value = heads.split((self.heads + self.groups, self.groups), dim=2)
         if hasattr(self, "query_norm"):
             query, key = turned.split((self.heads, self.groups), dim=2)
             turned = torch.cat((self.query_norm(query), self.key_norm(key)), dim=2)
         query, key = turn(turned, place.rotation).split((self.heads, self.groups), dim=2)
-        if place.layout is None:
-            return self._step(query, (key, value), place)
-        if place.cache:
-            place.cache.fill(self.layer, (key, value), place.positions)
-        return self.output(attend(query, key, value, place.layout, self.window, self.scale).flatten(2))
+        return query, key, value
 
     def _step(self, query: Tensor, features: tuple[Tensor, ...], place: Place) -> Tensor:
         """One position a row: the heads that share keys are so many queries of one head."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
-from nymph.model.attention import Place, build_attention
+from nymph.model.attention import GroupedAttention, LatentAttention, Place, build_attention
 from nymph.model.cache import Cache
 from nymph.model.config import ModelConfig
 from nymph.model.layers import RMSNorm, SwiGLU
@@ -67,7 +67,7 @@ class CustomTransformer(nn.Module):
         self.config = config
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = RMSNorm(config.width, eps=config.norm_epsilon)
-        self.checkpointing, self.offload = False, False
+        self.checkpointing, self.offload, self.compiled = False, False, False
         self._initialise()
 
     def forward(
@@ -99,6 +99,16 @@ class CustomTransformer(nn.Module):
         """The next position of each row: x [B, 1, D] at position [B, 1] -> [B, 1, D], against a filled cache."""
         return self._run(x, position, Place(None, position, cache))
 
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile what lies around the attention kernels: these are compiled already, and where documents end changes
+        from batch to batch, so that their calls would be compiled again for each."""
+        for block in self.blocks:
+            attention = block.get_submodule("attention")
+            assert isinstance(attention, LatentAttention | GroupedAttention)
+            for module, name in ((block, "feed"), *((attention, name) for name in attention.compiled)):
+                setattr(module, name, torch.compile(getattr(module, name), backend=backend))
+        self.compiled = True
+
     def _run(self, x: Tensor, position: Tensor, place: Place) -> Tensor:
         places = {windowed: place._replace(rotation=self._rotation(position, windowed)) for windowed in (True, False)}
         checkpointing = self.checkpointing and torch.is_grad_enabled()
@@ -107,7 +117,8 @@ class CustomTransformer(nn.Module):
                 assert isinstance(block, Block)
                 windowed = self.config.window_of(layer) is not None
                 here = places[windowed]
-                x = _recomputed(block, x, here, windowed) if checkpointing else block(x, here)
+                kept = not (windowed or self.compiled or place.ring)
+                x = _recomputed(block, x, here, kept) if checkpointing else block(x, here)
         return self.norm(x)
 
     def _rotation(self, position: Tensor, windowed: bool) -> Rotation:
@@ -123,9 +134,12 @@ class CustomTransformer(nn.Module):
                 nn.init.normal_(parameter, std=deviation * scale)
 
 
-def _recomputed(block: Block, x: Tensor, place: Place, windowed: bool) -> Tensor:
-    if windowed or place.ring:  # what every rank of a ring found, one after the other, would be as long as the row
-        x = checkpoint(block.look, x, place, use_reentrant=False)
-    else:
-        x = checkpoint(block.look, x, place, use_reentrant=False, context_fn=_keep_attention)
+def _recomputed(block: Block, x: Tensor, place: Place, kept: bool) -> Tensor:
+    """The block, to be run again in the backward pass, its attention kernel only if that is not `kept`.
+
+    What the steps of a ring find, one after the other, would be as long as the row, and torch's compiler (2.8) gives up
+    on code that something looks into.
+    """
+    look = partial(checkpoint, block.look, x, place, use_reentrant=False)
+    x = look(context_fn=_keep_attention) if kept else look()
     return torch.cat([checkpoint(block.feed, piece, use_reentrant=False) for piece in x.split(PIECE, dim=1)], dim=1)

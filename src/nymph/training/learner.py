@@ -120,8 +120,7 @@ def build_model(job: Job, device: torch.device) -> MultimodalModel:
     model.checkpoint_blocks(job.gradient_checkpointing, job.offload_activations)
     if job.compile:
         check_compile(device)
-        for block in model.transformer.blocks:
-            block.compile()
+        model.transformer.compile_blocks()
     return model.train()
 
 
