@@ -1,5 +1,6 @@
 """Checkpoints that are written beside the training: gently, but at once where somebody waits."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from nymph.training.checkpoint import read_checkpoint
 from nymph.training.saving import Saved, Saver
 
 Tensors = dict[str, torch.Tensor]
+MODEL = {"weight": torch.ones(3 << 20)}
+"""Three pieces."""
 
 
 @pytest.fixture
@@ -28,10 +31,21 @@ def make_saver(folder: Path, model: Tensors) -> tuple[Saver, list[Saved]]:
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("endless")
 def test_who_waits_for_a_checkpoint_ends_its_rests(tmp_path: Path) -> None:
-    saver, saved = make_saver(tmp_path, {"weight": torch.randn(3 << 20)})
+    saver, saved = make_saver(tmp_path, MODEL)
     saver.save({"step": 1}, {})
     saver.wait()
     assert [(found.step, found.error) for found in saved] == [(1, "")]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("endless")
+def test_a_checkpoint_that_is_wanted_now_does_not_rest(tmp_path: Path) -> None:
+    written = threading.Event()
+    saver = Saver(tmp_path, 5, lambda: (MODEL, {"moment": torch.zeros(8)}), lambda _: written.set())
+    saver.save({"step": 1}, {})
+    saver.hurry()
+    assert written.wait(60)
+    saver.wait()
 
 
 @pytest.mark.timeout(120)

@@ -49,6 +49,11 @@ class Keeper:
         else:
             self._learner.gather()
 
+    def hurry(self) -> None:
+        """Somebody wants the last checkpoint now, rather than that training does not feel it."""
+        if self._saver is not None:
+            self._saver.hurry()
+
     def never(self, step: int) -> None:
         """The state of `step` must not become a checkpoint."""
         self._step = step

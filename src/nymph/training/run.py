@@ -215,6 +215,7 @@ class Run:
         if said.save:
             self._learner.average()
             self._save()
+            self._keeper.hurry()
         self._onlookers.report(state.step, figures, self._updates.reader)
         return ending(job, state, said, self._requests)
 

@@ -89,11 +89,15 @@ class Saver:
 
     def wait(self) -> None:
         """Return once the last checkpoint is on disk, or has failed."""
+        self.hurry()
         if self._writing is not None:
-            thread, pace = self._writing
-            pace.hurry()
-            thread.join()
+            self._writing[0].join()
             self._writing = None
+
+    def hurry(self) -> None:
+        """Write what is being written at full speed: somebody wants it now."""
+        if self._writing is not None:
+            self._writing[1].hurry()
 
     def _write_gently(self, snapshot: Snapshot, begin: float, best: bool, pace: Pace) -> None:
         # There, of this thread alone. A third of a step's claim on a core; much less, and a crowded machine starves
