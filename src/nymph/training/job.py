@@ -209,7 +209,7 @@ class Job:
     """With gradient checkpointing, keep what is recomputed from in host memory, or of a CPU on disk (TMPDIR, else
     /var/tmp): for the longest rows."""
     compile: bool = False
-    """Compile the model's blocks around the attention kernels: a minute at the start, fewer passes over memory after it.
+    """Compile the model's blocks around the attention kernels: a minute at the start, then fewer passes over memory.
     Refused where the device cannot (Triton needs sm_70)."""
     resume: str = "latest"
     """`latest` continues if there is anything to continue, `best`, `none`, or a checkpoint: its path, or its address
