@@ -3,6 +3,7 @@
 import pytest
 import yaml
 from kedro.io.core import DatasetError
+from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from nymph.cli.errors import explain
@@ -45,6 +46,12 @@ def test_a_wrong_value_says_what_came() -> None:
         TrainingOptions.model_validate({"steps": "many"})
     assert "steps" in str(explain(caught.value))
     assert "'many'" in str(explain(caught.value))
+
+
+def test_a_list_in_one_environment_and_a_mapping_in_another_is_one_line() -> None:
+    with pytest.raises(TypeError) as caught:
+        OmegaConf.unsafe_merge({"rate": [1, 2]}, {"rate": {"low": 1}})
+    assert "a list in conf/base and a mapping in another" in str(explain(caught.value))
 
 
 def test_a_broken_yaml_file_is_one_line() -> None:

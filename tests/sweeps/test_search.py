@@ -62,6 +62,11 @@ def test_trials_outside_a_changed_space_are_none_of_it() -> None:
     assert not belongs(options({"training.clip": [0.5]}), {"training.seed": 1})
 
 
+def test_null_leaves_out_what_another_file_has() -> None:
+    space = {"training.clip": None, "training.seed": [1]}
+    assert SweepOptions.model_validate({"space": space}).space == {"training.seed": [1]}
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [

@@ -129,6 +129,11 @@ def _explain_kedro(error: BaseException) -> str | None:
     )
     if isinstance(error, KeyError | ValueError) and re.search(known, str(error)):
         return _one_line(str(error).strip("'\""))
+    if isinstance(error, TypeError) and "incompatible container types" in str(error):
+        return (
+            "one entry is a list in conf/base and a mapping in another environment (or the other way round, or in "
+            "--params): these cannot be merged; change the entry in conf/base itself"
+        )
     return None
 
 

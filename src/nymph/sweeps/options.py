@@ -1,8 +1,8 @@
 """What a sweep varies: `params:sweep`."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Value = bool | int | float | str
 
@@ -40,7 +40,8 @@ class SweepOptions(BaseModel):
     method: Literal["grid", "optuna"] = "grid"
     """Every combination, or what Optuna's tree-structured Parzen estimator proposes from the results so far."""
     space: dict[str, list[Value] | Interval] = Field(default_factory=dict)
-    """Parameter -> values to choose from or, for Optuna, an interval: `training.clip: [0.5, 1.0]`."""
+    """Parameter -> values to choose from or, for Optuna, an interval: `training.clip: [0.5, 1.0]`; null leaves out what
+    conf/base has."""
     trials: int = Field(20, ge=1)
     """Trials that Optuna makes."""
     goal: Literal["best_validation_loss", "last_validation_loss", "last_training_loss"] = "best_validation_loss"
@@ -49,6 +50,13 @@ class SweepOptions(BaseModel):
     """Trials at a time; 0 is one for each GPU, or one on a CPU."""
     seed: int = 0
     """Of Optuna's proposals."""
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _without_null(cls, space: Any) -> Any:
+        return (
+            {name: values for name, values in space.items() if values is not None} if isinstance(space, dict) else space
+        )
 
     @model_validator(mode="after")
     def _possible(self) -> "SweepOptions":
