@@ -33,7 +33,12 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> "Multimod
     """The model in a folder, on `device`, in evaluation mode; NymphError where weights and configuration do not fit."""
     from nymph.model.multimodal import MultimodalModel
 
-    values = read_json(Path(folder) / CONFIG)
+    try:
+        values = read_json(Path(folder) / CONFIG)
+    except (OSError, ValueError) as error:
+        raise NymphError(
+            f"{folder} holds no model: expected a checkpoint's folder with {WEIGHTS} and {CONFIG}, got {error}"
+        ) from None
     model = MultimodalModel(
         from_plain(ModelConfig, {k: v for k, v in values.items() if k not in _FOREIGN}, "config")
     ).to(device)
