@@ -8,7 +8,7 @@ from kedro.framework.cli.utils import env_option
 from kedro.framework.startup import ProjectMetadata
 
 from nymph.cli.errors import ClearCommand
-from nymph.cli.project import params_option
+from nymph.cli.project import params_option, run_command
 from nymph.errors import NymphError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def plan(
         f"{found.efficiency:.0%} of the devices' own speeds, before they exchange gradients"
     )
     write_plan(output, found)
-    click.echo(f"written to {output}; train with it: kedro run --params training.plan={output}")
+    click.echo(f"written to {output}; train with it: {run_command(env, params, **{'training.plan': output})}")
 
 
 def _make_room(output: Path) -> None:

@@ -13,6 +13,7 @@ from kedro.io import DataCatalog
 from pydantic import BaseModel
 
 from nymph.errors import NymphError
+from nymph.tracking.params import flatten
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -68,6 +69,12 @@ def _datasets_of(chosen: list[str]) -> set[str]:
     from kedro.framework.project import pipelines
 
     return {name for pipeline in chosen or ["__default__"] for name in pipelines[pipeline].datasets()}
+
+
+def run_command(env: str | None, params: dict[str, Any], **more: Any) -> str:
+    """The `kedro run` of an environment under `params` and `more`, for the user to copy."""
+    chosen = ",".join(f"{name}={value}" for name, value in (flatten("", params) | more).items() if name)
+    return " ".join(["kedro run", *([f"--env {env}"] if env else []), f"--params {chosen}"])
 
 
 def load_options(metadata: ProjectMetadata, env: str | None, name: str, kind: type[Options], **given: Any) -> Options:

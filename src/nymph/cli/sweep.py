@@ -8,7 +8,7 @@ from kedro.framework.cli.utils import env_option
 from kedro.framework.startup import ProjectMetadata
 
 from nymph.cli.errors import ClearCommand
-from nymph.cli.project import params_option
+from nymph.cli.project import params_option, run_command
 
 
 @click.command(cls=ClearCommand)
@@ -40,8 +40,7 @@ def sweep(metadata: ProjectMetadata, /, env: str | None, params: dict[str, Any])
         click.echo(f"{trial.number:5}  {value:24}{trial.run}  {trial.params}")
     if ledger.best is None:
         sys.exit(1)
-    chosen = ",".join(f"{name}={value}" for name, value in ledger.best.params.items())
-    click.echo(f"train with the best: kedro run --params {chosen}")
+    click.echo(f"train with the best: {run_command(env, params, **ledger.best.params)}")
 
 
 def _prepare(metadata: ProjectMetadata, env: str | None, params: dict[str, Any]) -> tuple[Any, Any, Path]:
