@@ -2,13 +2,18 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from nymph.errors import NymphError
 from nymph.training import pacing, saving
 from nymph.training.checkpoint import read_checkpoint
+from nymph.training.loop import train
 from nymph.training.saving import Saved, Saver
+
+from .conftest import JobMaker
 
 Tensors = dict[str, torch.Tensor]
 MODEL = {"weight": torch.ones(3 << 20)}
@@ -70,3 +75,12 @@ def test_nan_is_not_saved_but_told(tmp_path: Path) -> None:
     saver.wait()
     assert (saved[0].path, "NaN or Inf in 'weight'" in saved[0].error) == (None, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_its_last_checkpoint_has_failed_though_that_was_told_before(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    job = make_job(steps=2, evaluation_every=0, checkpoint_every=2, asynchronous_checkpoints=False)
+    with pytest.raises(NymphError, match="the last checkpoint is missing: step 2 could not be saved"):
+        train(job)

@@ -28,7 +28,7 @@ class Keeper:
         self.last = begun_from
         """The newest checkpoint on disk."""
         self._step = step if begun_from else -1
-        self._failure = ""
+        self._untold = self._failure = ""
         self._saver: Saver | None = None
         self._backup: Backup | None = None
         if writes and job.backup:
@@ -64,11 +64,12 @@ class Keeper:
             self._saver.wait()
         if self._backup is not None:
             self._backup.wait()
-        return self.failure()
+        self._untold = ""
+        return self._failure
 
     def failure(self) -> str:
         """Why a checkpoint could not be written, told once; else an empty string."""
-        failure, self._failure = self._failure, ""
+        failure, self._untold = self._untold, ""
         return failure
 
     def go_back(self, step: int) -> Path | None:
@@ -83,9 +84,9 @@ class Keeper:
 
     def _on_saved(self, saved: Saved) -> None:
         if saved.path is None:
-            self._failure = f"step {saved.step} could not be saved: {saved.error}"
+            self._untold = self._failure = f"step {saved.step} could not be saved: {saved.error}"
             return
-        self.last = saved.path
+        self.last, self._failure = saved.path, ""
         self._reporter.checkpoint(saved)
         if self._backup is not None:
             self._backup.send(saved.path)
