@@ -11,7 +11,7 @@ from training_parts import LARGE, Cost
 
 from nymph.model.config import ObjectiveConfig
 from nymph.training.console import Lines
-from nymph.training.devices import memory_bytes
+from nymph.training.devices import MemoryGauge
 from nymph.training.events import EVENTS, EventLog
 from nymph.training.reporter import Reporter
 from nymph.training.state import TrainingState
@@ -34,7 +34,7 @@ def logging_overhead(folder: Path) -> dict[str, float]:
     """Share of steps of 0.1 s that telling of them takes, by the clock, and the dashboard's CPU beside it."""
     runs, world = folder / "watched", World(torch.device("cpu"))
     utilisation, losses = Utilisation(LARGE, "fp32", world), dict.fromkeys(ObjectiveConfig().weights(), 1.2345)
-    state, left = TrainingState(), torch.ones(256, 256)
+    state, left, memory = TrainingState(), torch.ones(256, 256), MemoryGauge(world.device)
     costs: list[Cost] = []
     write_run(runs, "live", 1000)
     with dashboard(runs) as (address, pid), EventLog(runs / "live" / EVENTS) as log:
@@ -53,7 +53,7 @@ def logging_overhead(folder: Path) -> dict[str, float]:
                 tokens_per_second=1e4,
                 mfu=utilisation.of(1e4),
                 data_wait=0.001,
-                memory_bytes=memory_bytes(world.device),
+                memory_bytes=memory.read(),
                 health="OK",
             )
             costs.append(Cost(time.perf_counter() - wall, time.thread_time() - cpu))

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from nymph.errors import NymphError
+from nymph.training import devices
 from nymph.training.devices import check_architecture, check_compile, pick_device
 
 CU128 = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -42,3 +45,15 @@ def test_pascal_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NymphError, match="set compile to false"):
         check_compile(torch.device("cuda", 0))
     check_compile(torch.device("cpu"))
+
+
+def test_memory_is_looked_up_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, used = 5.0, 1000
+    monkeypatch.setattr(devices, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(devices, "memory_bytes", lambda _: used)
+    gauge = devices.MemoryGauge(torch.device("cpu"))
+    assert gauge.read() == 1000
+    now, used = 5.9, 2000
+    assert gauge.read() == 1000
+    now = 6.0
+    assert gauge.read() == 2000

@@ -1,8 +1,9 @@
 """Which device a rank computes on; what cannot work is refused before step 0."""
 
+import math
 import resource
+import time
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -69,11 +70,20 @@ def free_bytes(device: torch.device) -> int:
 
 def memory_bytes(device: torch.device) -> int:
     """Most memory used so far: of the device's allocator, or of the process on a CPU."""
-    if _has_own_memory(device):
+    if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-@cache  # asked at each step, and torch spells the type anew each time
-def _has_own_memory(device: torch.device) -> bool:
-    return device.type == "cuda"
+class MemoryGauge:
+    """`memory_bytes` for who asks at each step: looked up once a second, since that costs more than it would tell."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._bytes, self._next = device, 0, -math.inf
+
+    def read(self) -> int:
+        """Most memory used up to a second ago, in bytes."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._bytes, self._next = memory_bytes(self._device), now + 1.0
+        return self._bytes

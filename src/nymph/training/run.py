@@ -10,7 +10,7 @@ from types import TracebackType
 
 from nymph.errors import NymphError
 from nymph.flight.source import RowSource
-from nymph.training.devices import memory_bytes
+from nymph.training.devices import MemoryGauge, memory_bytes
 from nymph.training.emergency import saves_alone, stand_in
 from nymph.training.ending import Votes, ending, votes
 from nymph.training.forecast import Forecast, Outcome
@@ -62,6 +62,7 @@ class Run:
         self._started = time.perf_counter() - state.seconds
         self._forecast = Forecast(job.steps, job.evaluation_every, state.step, job.prediction)
         self._utilisation = Utilisation(job.model, self._learner.precision, world)
+        self._memory = MemoryGauge(world.device)
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -154,7 +155,7 @@ class Run:
             tokens_per_second=tokens_per_second,
             mfu=self._utilisation.of(tokens_per_second),
             data_wait=update.waited / seconds,
-            memory_bytes=memory_bytes(self.world.device),
+            memory_bytes=self._memory.read(),
             health=self._health(update.result),
         )
 
