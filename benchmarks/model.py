@@ -28,26 +28,26 @@ from inputs import text_of
 from torch import Tensor, nn
 
 from nymph.model.cache import Cache
-from nymph.model.config import AttentionConfig, ModelConfig, ObjectiveConfig, WindowConfig
+from nymph.model.config import AttentionConfig, ModelConfig, WindowConfig
+from nymph.model.cross_entropy import chunked_cross_entropy
 from nymph.model.estimate import estimate
 from nymph.model.generation import generate
 from nymph.model.multimodal import MultimodalModel
-from nymph.model.objectives import compute
 from nymph.model.presets import preset
 from nymph.model.sampling import SamplingConfig
 
-TEXT_ONLY = ObjectiveConfig(next_audio=0, masked_modality=0, sentiment=0, speaker=0)
 _CHARACTERS = 1_200_000
 """Of a text to learn; all of tinyshakespeare."""
 _GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 """For glibc: tensors of 1 MiB and more go back to the system; otherwise holes in the heap count as memory held."""
-Loss = Callable[[nn.Module, Tensor], Tensor]
+Loss = Callable[[Any, Tensor], Tensor]
 
 
-def nymph_loss(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Mean next-token loss over tokens [B, T + 1]."""
-    loss, count = compute(model, {"tokens": tokens}, TEXT_ONLY)["next_token"]
-    return loss / count
+def nymph_loss(model: MultimodalModel, tokens: Tensor) -> Tensor:
+    """Mean next-token loss over tokens [B, T + 1], of T positions like the reference's."""
+    hidden, targets = model({"tokens": tokens[:, :-1]}), tokens[:, 1:].flatten()
+    weight = torch.ones(len(targets))
+    return chunked_cross_entropy(hidden.flatten(0, 1), model.head, targets, weight)[0] / len(targets)
 
 
 def reference_loss(model: nn.Module, tokens: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def training_speed(rounds: int) -> float:
     tokens = torch.randint(config.vocabulary_size, (1, config.context_length + 1))
     for length in (128, *[config.context_length] * rounds):
         for side in sides:
-            side.step(tokens[:, : length + (side.name == "gpt2")])
+            side.step(tokens[:, : length + 1])
     rates = {side.name: config.context_length / statistics.median(side.seconds[1:]) for side in sides}
     for side in sides:
         size = parameters(side.model, tokens[:, :65], side.loss)
@@ -240,7 +240,7 @@ def measure_step(options: argparse.Namespace) -> None:
     if options.precision == "bf16":
         loss = torch.autocast("cpu", dtype=torch.bfloat16)(nymph_loss)
     side = Contender("nymph", model, loss, 1)
-    short, long = (torch.randint(4096, (1, positions)) for positions in (128, options.step))
+    short, long = (torch.randint(4096, (1, positions + 1)) for positions in (128, options.step))
     side.step(short)
     side.loss(model, short).backward()
     side.step(long)
