@@ -158,7 +158,7 @@ def training_speed(rounds: int) -> float:
     return rates["nymph"] / rates["gpt2"]
 
 
-def decoding(rounds: int, context: int = 2048, new: int = 32) -> float:
+def decoding(rounds: int, context: int = 2048, new: int = 128) -> float:
     """Tokens per second after a prompt of `context`, over transformers' generate with an equal Llama."""
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -1,7 +1,7 @@
 """The parts every block is made of: RMSNorm and SwiGLU, both without biases, equal to Llama's.
 
 Both bring their own derivative: torch's goes operator by operator, each of which writes a tensor of its own. Compilers
-get the plain formula, which they fuse by themselves.
+get the plain formula, which they fuse by themselves; so does whoever needs no derivative, as it costs less there.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ class RMSNorm(nn.RMSNorm):
         """x [..., D] -> [..., D] in x's dtype."""
         half = x.dtype in (torch.float16, torch.bfloat16)
         wide = x.float() if half else x
-        if x.is_cuda or torch.compiler.is_compiling():  # there newer torch, here the compiler makes one kernel of it
+        if x.is_cuda or _plainly():  # on GPUs newer torch has one kernel for it
             return F.rms_norm(wide, self.normalized_shape, self.weight.to(wide.dtype), self.eps).to(x.dtype)
         return _Normalised.apply(wide, self.weight.to(wide.dtype), self.eps).to(x.dtype)
 
@@ -38,10 +38,14 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
         gate_up = self.gate_up(x)
-        if torch.compiler.is_compiling():
+        if _plainly():
             gate, up = gate_up.chunk(2, dim=-1)
             return self.down(F.silu(gate) * up)
         return self.down(_Gated.apply(gate_up))
+
+
+def _plainly() -> bool:
+    return torch.compiler.is_compiling() or not torch.is_grad_enabled()
 
 
 class _Gated(torch.autograd.Function):

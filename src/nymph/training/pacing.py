@@ -1,13 +1,13 @@
 """Work beside the training that is in no hurry: a little at a time, until somebody waits for it.
 
 A core that is busy beside the training slows it even where it was idle before: memory, caches and the kernel are
-shared. The same work at a tenth of the speed is hardly felt. What that costs is that it is done later.
+shared. The same work at a sixteenth of the speed is hardly felt. What that costs is that it is done later.
 """
 
 import threading
 import time
 
-SHARE = 0.1
+SHARE = 0.06
 """Of a core's time, what unhurried work takes where it may take as long as it likes."""
 
 WORTH = 0.001

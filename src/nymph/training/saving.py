@@ -2,8 +2,8 @@
 
 `save` copies the tensors into buffers allocated once and returns; a thread at lower priority hashes, writes and fsyncs
 them, a little at a time unless somebody waits for it. It costs the state's size in host memory once more, and the
-checkpoint is on disk some steps later: at most half of those to the next save, which would wait for it. A failed write
-is reported and leaves older checkpoints as they are.
+checkpoint is on disk some steps later: at most three quarters of those to the next save, which would wait for it. A
+failed write is reported and leaves older checkpoints as they are.
 """
 
 import os
@@ -27,7 +27,7 @@ from nymph.training.pacing import Pace
 from nymph.training.sharding import whole
 from nymph.training.threads import start_helper
 
-WRITING = 0.5
+WRITING = 0.75
 """Of the time from save to save, what a write may be stretched to."""
 
 
