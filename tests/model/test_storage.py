@@ -44,3 +44,8 @@ def test_a_missing_tensor_is_named(make_model: Make, tmp_path: Path) -> None:
     save_tensors(tmp_path / "model.safetensors", tensors)
     with pytest.raises(NymphError, match=r"lacks 'transformer\.norm\.weight'"):
         MultimodalModel.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NymphError, match="holds no model"):
+        MultimodalModel.from_pretrained(tmp_path / "nowhere")
