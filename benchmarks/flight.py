@@ -44,7 +44,8 @@ CLIENT_SHARE = 8
 SERVER = """
 import json, sys
 from pathlib import Path
-from nymph.flight.server import FlightServer, Tls
+from nymph.flight.listening import Tls
+from nymph.flight.server import FlightServer
 folder, certificate, key = json.loads(sys.argv[1])
 tls = Tls(Path(certificate), Path(key)) if certificate else None
 server = FlightServer({"rows": Path(folder)}, port=0, tls=tls)

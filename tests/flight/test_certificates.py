@@ -12,7 +12,8 @@ import trustme
 
 from nymph.errors import NymphError
 from nymph.flight.certificates import CertificateFiles, make_certificates
-from nymph.flight.server import FlightServer, Tls
+from nymph.flight.listening import Tls
+from nymph.flight.server import FlightServer
 from nymph.flight.source import open_source
 from nymph.flight.tickets import Ticket
 

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nymph.flight.server import Limits, Tls
+from nymph.flight.listening import Tls
+from nymph.flight.server import Limits
 
 
 class ServeOptions(BaseModel):

@@ -4,7 +4,6 @@ It keeps no state about its clients: a ticket says everything, so a restarted se
 cannot do is refuse a large message before gRPC has received it; it refuses before parsing.
 """
 
-import ipaddress
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from nymph.flight.backups import SCHEMA, Backups, FileRequest
 from nymph.flight.catalogue import Catalogue
 from nymph.flight.gather import Arenas
 from nymph.flight.guard import guarded, rpc, streamed
+from nymph.flight.listening import Tls, certificates_of, check_exposure, location_of
 from nymph.flight.mixed import MixedTable
 from nymph.flight.pieces import project
 from nymph.flight.stats import Stats
@@ -66,17 +66,6 @@ class Limits:
     """Bytes of all Arrow caches; the longest unused go first. None is no limit."""
 
 
-@dataclass(frozen=True)
-class Tls:
-    """Files of a server's certificate; with `client_ca` clients must show one that this authority signed."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-
-
 class FlightServer(fl.FlightServerBase):
     """Serves every Parquet table under `roots` (name -> folder); it listens as soon as it is made.
 
@@ -101,7 +90,7 @@ class FlightServer(fl.FlightServerBase):
         insecure: bool = False,
     ) -> None:
         accepted = [*tokens, *([Token.of(token)] if token is not None else [])]
-        _check_exposure(host, tls is not None, bool(accepted), insecure)
+        check_exposure(host, tls is not None, bool(accepted), insecure)
         self.limits = limits or Limits()
         self.stats = Stats()
         self.slots = threading.BoundedSemaphore(self.limits.streams)
@@ -113,7 +102,7 @@ class FlightServer(fl.FlightServerBase):
         self._backups = Backups(backups or {}, self.limits.upload_bytes, self.limits.message_bytes)
         try:
             super().__init__(
-                _location(host, port, tls), middleware={"auth": Authenticator(accepted)}, **_certificates(tls)
+                location_of(host, port, tls), middleware={"auth": Authenticator(accepted)}, **certificates_of(tls)
             )
         except (pa.ArrowException, OSError) as error:
             raise NymphError(f"cannot listen on {host}:{port}: {_first_line(error)}; choose another port") from None
@@ -290,23 +279,6 @@ def _table_name(descriptor: fl.FlightDescriptor) -> str:
     return descriptor.command.decode()
 
 
-def _check_exposure(host: str, tls: bool, token: bool, insecure: bool) -> None:
-    if insecure or _is_loopback(host) or (tls and token):
-        return
-    missing = " and ".join(name for name, there in (("TLS", tls), ("a token", token)) if not there)
-    raise NymphError(
-        f"refusing to listen on {host!r} without {missing}: everyone on the network could read the data; "
-        "make certificates and a token, or say insecure where the network is your own"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _existing(roots: Mapping[str, Path]) -> Mapping[str, Path]:
     for name, path in roots.items():
         if not name or "/" in name:
@@ -314,27 +286,6 @@ def _existing(roots: Mapping[str, Path]) -> Mapping[str, Path]:
         if not Path(path).is_dir():
             raise NymphError(f"root {name!r}: there is no folder {str(path)!r}; run the pipeline that makes it")
     return roots
-
-
-def _location(host: str, port: int, tls: Tls | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"{'grpc+tls' if tls else 'grpc'}://{name}:{port}"
-
-
-def _certificates(tls: Tls | None) -> dict[str, Any]:
-    if tls is None:
-        return {}
-    chosen: dict[str, Any] = {"tls_certificates": [(_pem(tls.certificate), _pem(tls.key))]}
-    if tls.client_ca is not None:
-        chosen |= {"verify_client": True, "root_certificates": _pem(tls.client_ca)}
-    return chosen
-
-
-def _pem(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise NymphError(f"cannot read {str(path)!r}: {error.strerror}") from None
 
 
 def _first_line(error: Exception) -> str:
