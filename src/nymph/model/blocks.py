@@ -30,8 +30,9 @@ class _Scratch(NamedTuple):
 def forward(heads: tuple[Tensor, Tensor, Tensor], out: Tensor, window: int, scale: float) -> None:
     """Fill out [R, S, V] from q [R, S, K], k [R, S, K] and v [R, S, V]."""
     scratch = _scratch(out, window)
-    for q, k, v, target in _together((*heads, out), window):
-        for own, seen in _blocks(q.shape[1], window):
+    parts = _together((*heads, out), window)
+    for own, seen in _blocks(out.shape[1], window):
+        for q, k, v, target in parts:
             weights = _weights(q[:, own], k[:, seen], window, scale, scratch)
             torch.bmm(weights, v[:, seen], out=target[:, own])
 
@@ -45,8 +46,9 @@ def backward(
 ) -> None:
     """Fill `found` with the gradients of q, k, v, given the output's `gradient` [R, S, V]."""
     scratch = _scratch(gradient, window)
-    for do, q, k, v, dq, dk, dv in _together((gradient, *heads, *found), window):
-        for own, seen in _blocks(q.shape[1], window):
+    parts = _together((gradient, *heads, *found), window)
+    for own, seen in _blocks(gradient.shape[1], window):
+        for do, q, k, v, dq, dk, dv in parts:
             dk[:, own].zero_()  # here rather than all at once before: they are used while in the cache
             dv[:, own].zero_()
             weights = _weights(q[:, own], k[:, seen], window, scale, scratch)
@@ -88,9 +90,9 @@ def _weights(q: Tensor, k: Tensor, window: int, scale: float, scratch: _Scratch)
     return torch.softmax(scores, dim=-1, out=scores)
 
 
-def _together(tensors: tuple[Tensor, ...], window: int) -> Iterator[tuple[Tensor, ...]]:
-    """The same few heads of each tensor [R, ...]."""
-    return zip(*(x.split(_heads_at_once(window)) for x in tensors), strict=True)
+def _together(tensors: tuple[Tensor, ...], window: int) -> list[tuple[Tensor, ...]]:
+    """The same few heads of each tensor [R, ...], all of them for each block: positions are read from memory once."""
+    return list(zip(*(x.split(_heads_at_once(window)) for x in tensors), strict=True))
 
 
 def _scratch(like: Tensor, window: int) -> _Scratch:
