@@ -35,9 +35,10 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) 
         pick_device("cuda")
 
 
-def test_an_unknown_device_is_refused() -> None:
-    with pytest.raises(NymphError, match="device must be auto, cpu, cuda or cuda:N, got 'gpu'"):
-        pick_device("gpu")
+@pytest.mark.parametrize("device", ["gpu", "cpu:7", "meta", "cuda:-1"])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(NymphError, match=f"device must be auto, cpu, cuda or cuda:N, got '{device}'"):
+        pick_device(device)
 
 
 def test_pascal_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Which device a rank computes on; what cannot work is refused before step 0."""
 
 import math
+import re
 import resource
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -21,12 +22,11 @@ def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
     """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        raise NymphError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}") from None
-    if device.type != "cuda":
-        return device
+    if wanted == "cpu":
+        return torch.device(wanted)
+    if not re.fullmatch(r"cuda(:\d{1,3})?", wanted):
+        raise NymphError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}")
+    device = torch.device(wanted)
     if not torch.cuda.is_available():
         raise NymphError(f"device {wanted!r}: torch sees no GPU; check nvidia-smi, or set device to cpu")
     device = torch.device("cuda", local_rank if device.index is None else device.index)
