@@ -35,7 +35,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) 
         pick_device("cuda")
 
 
-@pytest.mark.parametrize("device", ["gpu", "cpu:7", "meta", "cuda:-1"])
+@pytest.mark.parametrize("device", ["gpu", "cpu:7", "meta", "cuda:-1", "cuda:007", "cuda:999"])
 def test_an_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(NymphError, match=f"device must be auto, cpu, cuda or cuda:N, got '{device}'"):
         pick_device(device)

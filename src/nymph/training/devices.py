@@ -24,7 +24,7 @@ def pick_device(wanted: str, local_rank: int = 0) -> torch.device:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cpu":
         return torch.device(wanted)
-    if not re.fullmatch(r"cuda(:\d{1,3})?", wanted):
+    if not re.fullmatch(r"cuda(:(0|[1-9]\d?))?", wanted):
         raise NymphError(f"device must be auto, cpu, cuda or cuda:N, got {wanted!r}")
     device = torch.device(wanted)
     if not torch.cuda.is_available():
